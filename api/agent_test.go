@@ -614,40 +614,6 @@ func TestMemoryUnderAnotherMachineNameIsIgnored(t *testing.T) {
 	require.NoError(t, f.engine.LostEvents())
 }
 
-func TestRestoredLogIsDetectedFromAnAgentAndStopsTheServerUntilAccepted(t *testing.T) {
-	f := newFixture(t)
-	f.shop()
-	h := hello("web-01", f.join(1))
-	first := f.dial(h)
-	log := receive(first, welcome).Log
-	h.Memory = &client.Memory{
-		Machine:   "web-01",
-		Log:       log,
-		Revision:  99,
-		Event:     uuid.NewString(),
-		Successes: map[string]string{"shop": uuid.NewString()},
-	}
-	informed := f.dial(h)
-	require.Contains(t, receive(informed, welcome).Warnings[0], "has lost events")
-
-	deploy := map[string]any{"project": "shop", "release": "1.0", "environment": "production"}
-	require.Contains(t, f.rejected("/deployments", deploy).Detail, "has lost events")
-	ready, err := http.NewRequest(http.MethodGet, f.server.URL+"/readyz", nil)
-	require.NoError(t, err)
-	require.Equal(t, 200, f.raw(ready).StatusCode, "the server stays ready for agents and people")
-
-	require.Contains(t, f.why("/why?machine=web-01&project=shop").Sentence,
-		"decides nothing now: this log has lost events")
-	f.post("/log/accept-restore", nil)
-	informed.waitUntilClosed() // all agents reconnect and send their memory again
-	again := receive(f.dial(h), welcome)
-	require.NotEqual(t, log, again.Log)
-	wanted := f.machine("web-01").Wanted
-	require.Len(t, wanted, 1)
-	require.Empty(t, wanted[0].Release)
-	require.Equal(t, "unproven", wanted[0].Hold.Kind)
-}
-
 func TestSilentAgentGoesOfflineAndCanReconnect(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
