@@ -258,8 +258,8 @@ func anyDoubt(v *projections.View) bool {
 	return false
 }
 
-// worksWithoutLostEvents reports whether a command is accepted although the log has lost events. Whoever stopped the
-// fleet, by mistake or not, cannot keep people from taking its power away (law 30).
+// worksWithoutLostEvents reports whether a command is accepted although the log has lost events. An agent that
+// stopped the fleet cannot keep people from taking its power away (law 30).
 func worksWithoutLostEvents(command domain.Command) bool {
 	_, accepts := command.(domain.AcceptMemory)
 	return accepts || isResult(command) || isPresence(command) || isAcceptance(command) || domain.RemovesPower(command)

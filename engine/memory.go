@@ -149,7 +149,7 @@ func (e *Engine) classifyID(id uuid.UUID) (found idEpoch) {
 }
 
 // missingEvent describes an event that a machine remembers and the log does not have, or returns an empty string. It
-// also returns the ids of all missing events. It ignores those that a person has accepted.
+// also returns the ids of all missing events. It ignores events that a person has accepted as lost.
 func (e *Engine) missingEvent(ctx context.Context, c comparison) (missing string, ids []domain.ID, err error) {
 	m := c.memory
 	lost, err := e.lostSuccesses(ctx, c)

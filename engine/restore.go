@@ -164,7 +164,7 @@ func (e *Engine) lostIDs(before, now *projections.View) (ids []uuid.UUID) {
 	return ids
 }
 
-// acceptance returns the command with the ids that the log has lost. Those that servers know come first, because the
+// acceptance returns the command with the ids that the log has lost. Ids that servers know come first, because the
 // agents of doubted machines may be wrong.
 func (e *Engine) acceptance(c domain.AcceptRestore) domain.AcceptRestore {
 	e.mu.RLock()

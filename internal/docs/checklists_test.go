@@ -80,14 +80,15 @@ func TestEveryReasonHasRuleAndScenario(t *testing.T) {
 var withoutKeyword = map[string]string{
 	"CreateToken": "tokens belong to the API", "RevokeToken": "tokens belong to the API",
 	"UseToken": "tokens belong to the API", "RotateServerKey": "server keys belong to the API",
-	"RegisterVerifier": "agents send it when they connect",
+	"RegisterVerifier": "agents send it when they connect", "ClearMemory": "a server sends it when an agent connects",
 	"ApplyEnvironment": "the block apply", "ApplyPolicy": "the block apply", "ApplyProject": "the block apply",
 	"ApplyTrigger": "the block apply", "ApplyAccess": "the block apply",
 }
 
 func TestEveryCommandHasTestRouteAndKeyword(t *testing.T) {
 	tests := sources(t, "domain/*_test.go", true) + sources(t, "engine/*_test.go", true)
-	routes := sources(t, "api/*.go", false) + sources(t, "api/resource/*.go", false) + sources(t, "agents/*.go", false)
+	routes := sources(t, "api/*.go", false) + sources(t, "api/resource/*.go", false) + sources(t, "agents/*.go", false) +
+		sources(t, "engine/memory.go", false)
 	words, table := sources(t, "scenario/*.go", false), sources(t, "domain/command.go", false)
 	for _, command := range found(sources(t, "domain/*.go", false), `(?m)^func \(c (\w+)\) Decide\(`) {
 		contains(t, table, "\", "+command+"{}}", "domain.%s has no row in domain/command.go", command)
