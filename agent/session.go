@@ -296,7 +296,7 @@ func (s *session) helloMemory() *client.Memory {
 	if m == nil || m.Machine != s.config.Name || m.Event == "" && len(m.Successes) == 0 && len(m.Earlier) == 0 {
 		return nil
 	}
-	return m
+	return fitted(m, client.MaxMemoryBytes)
 }
 
 // remembered states the successes on this machine: the confirmed ones, and the ones in the journal.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -22,11 +23,18 @@ func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, protected bool) err
 	if !h.gate.Enter() {
 		return problem.Unavailable("this server is shutting down")
 	}
+	budget, ok := h.unproven.enter(r.RemoteAddr)
+	if !ok {
+		h.gate.Leave()
+		h.limited.add(UnprovenLimit)
+		return errTooManyUnproven
+	}
 	g := h.greet(w.Header(), r)
-	g.protected = protected
+	g.protected, g.budget = protected, budget
 	conn, err := websocket.Accept(smallBuffers{w}, r,
 		&websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
+		budget.release()
 		h.gate.Leave()
 		return nil // the library has written the response
 	}
@@ -37,6 +45,7 @@ func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, protected bool) err
 // serve runs a session from its hello to its end.
 func (h *Hub) serve(conn *websocket.Conn, g greeting) {
 	defer h.gate.Leave()
+	defer g.budget.release()
 	defer conn.CloseNow()
 	defer h.recoverPanic(g.remote)
 	conn.SetReadLimit(maxHelloBytes)
@@ -54,12 +63,11 @@ func (h *Hub) serve(conn *websocket.Conn, g greeting) {
 func (h *Hub) openSession(conn *websocket.Conn, g greeting) (*session, *earlyRead) {
 	ctx, left := context.WithCancel(context.Background())
 	defer left()
-	hello, refused, err := h.hello(ctx, conn)
+	hello, refused, err := h.hello(ctx, conn, g.budget)
 	if err != nil { // the agent did not accept this server, or is gone
 		h.log.Debug("agent left before its hello", zap.String("remote", g.remote), zap.Error(err))
 		return nil, nil
 	}
-	conn.SetReadLimit(client.MaxMessageBytes)
 	first := readEarly(conn, left)
 	var s *session
 	if refused == nil {
@@ -139,17 +147,18 @@ func (l smallBuffers) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, readBuffer), bufio.NewWriterSize(conn, writeBuffer)), nil
 }
 
-// Bounds of the first message of a connection, the hello.
-const (
-	helloTimeout  = 15 * time.Second
-	maxHelloBytes = 1 << 20
-)
+// helloTimeout bounds the time until the first message of a connection, the hello, has arrived.
+const helloTimeout = 15 * time.Second
 
 // hello reads the first message, which must be a hello. It returns an error if the agent sent none.
-func (h *Hub) hello(ctx context.Context, conn *websocket.Conn) (client.Hello, *client.Refused, error) {
+func (h *Hub) hello(ctx context.Context, conn *websocket.Conn, b *helloBudget) (client.Hello, *client.Refused,
+	error) {
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
-	_, text, err := conn.Read(ctx)
+	text, err := readHello(ctx, conn, b)
+	if errors.Is(err, errHelloMemory) {
+		h.limited.add(UnprovenLimit)
+	}
 	if err != nil {
 		return client.Hello{}, nil, err
 	}

@@ -142,6 +142,8 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, g greeting,
 	if err != nil {
 		return nil, refusedBy(err)
 	}
+	g.budget.release()
+	conn.SetReadLimit(client.MaxMessageBytes) // before the welcome, which the agent may answer with a long message
 	h.welcome(s, client.Welcome{Warnings: warnings, Proof: p.agentFinal, JoinProof: p.joinFinal,
 		Registered: h.registered(p)})
 	return s, nil

@@ -39,6 +39,8 @@ type Hub struct {
 	gate         *drain.Group // open WebSockets
 	workers      workers
 	messages     map[string]*atomic.Int64 // by kind; the map is never changed
+	unproven     *unproven
+	limited      limitCounts
 }
 
 // Kinds are the kinds of messages that agents send over the WebSocket after their hello.
@@ -52,7 +54,8 @@ func New(cfg Config) *Hub {
 	if cfg.OutputArrived == nil {
 		cfg.OutputArrived = func(domain.ID) {}
 	}
-	h := &Hub{cfg: cfg, log: cfg.Logger, gate: drain.New(), messages: map[string]*atomic.Int64{}}
+	h := &Hub{cfg: cfg, log: cfg.Logger, gate: drain.New(), messages: map[string]*atomic.Int64{},
+		unproven: newUnproven(maxUnproven, maxUnprovenBytes), limited: newLimitCounts()}
 	h.workers = newWorkers(h.gate.Closed())
 	if h.log == nil {
 		h.log = zap.NewNop()

@@ -20,6 +20,7 @@ type greeting struct {
 	protected bool
 	// agent and joining are the handshakes of the agent and of its join token; nil: the agent started none.
 	agent, joining *handshake.Challenge
+	budget         *helloBudget // of the connection until the agent is admitted; nil over plain HTTP
 }
 
 // greet answers the handshakes that the request of a WebSocket starts. header receives the answers. It reads only the

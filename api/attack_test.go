@@ -342,8 +342,23 @@ func TestOversizedBodyOrMessageIsRefused(t *testing.T) {
 	_ = d.conn.Write(context.Background(), websocket.MessageText,
 		make([]byte, client.MaxMessageBytes+1)) // the server may close the connection during the write
 	d.waitUntilClosed()
-	stranger := f.dial(client.Hello{Version: strings.Repeat("x", 1<<20)}) // the limit before the admission is lower
-	stranger.waitUntilClosed()
+	require.Equal(t, websocket.StatusMessageTooBig, closedAfter(f, make([]byte, 64<<10+2)), "lower before admission")
+	require.Equal(t, websocket.StatusPolicyViolation, closedAfter(f, make([]byte, 64<<10)), "refused, because it is no hello")
+}
+
+// closedAfter sends the first message of a connection and returns the code with which the server closes it.
+func closedAfter(f *fixture, message []byte) websocket.StatusCode {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, f.server.URL+client.AgentPath, nil)
+	require.NoError(f.t, err)
+	defer conn.CloseNow()
+	_ = conn.Write(ctx, websocket.MessageText, message) // the server may close the connection during the write
+	for {
+		if _, _, err := conn.Read(ctx); err != nil {
+			return websocket.CloseStatus(err)
+		}
+	}
 }
 
 func TestNumberOfStreamsIsLimited(t *testing.T) {
@@ -373,4 +388,31 @@ func TestNumberOfStreamsIsLimited(t *testing.T) {
 	f.eventually("one more stream is accepted", func() bool { return ask().Code == http.StatusOK })
 	end()
 	all.Wait()
+}
+
+func TestHalfOpenAgentsHoldNoMemoryAfterTheyLeave(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	first := uuid.NewString() // its hello never arrives
+	half, _ := f.open(http.Header{"X-Half-Open": {first}})
+	f.eventually("the connection is counted", func() bool { n, _ := f.agents.Unproven(); return n == 1 })
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	f.eventually("an admitted agent has proved who it is", func() bool { n, b := f.agents.Unproven(); return n == 1 && b == 0 })
+	_ = half.conn.CloseNow()
+	f.eventually("a connection that ends is not counted", func() bool { n, _ := f.agents.Unproven(); return n == 0 })
+	require.Contains(t, f.sendFrom("127.0.0.1:1", http.MethodGet, "/metrics", "", "").Body.String(), "drover_agents_unproven 0")
+}
+
+func TestLongMessageBeforeTheWelcomeIsRefusedAndAfterItAccepted(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	many := client.Remembered{Projects: map[string]client.RememberedProject{}}
+	for i := range 2000 {
+		many.Projects[fmt.Sprintf("project-%04d", i)] = client.RememberedProject{Release: "1.0", Deployments: []string{uuid.NewString()}}
+	}
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	d.send(client.FromAgent{Remembered: &many})
+	f.eventually("a statement larger than a hello is read", func() bool { return f.agents.Messages("remembered") == 1 })
 }

@@ -102,6 +102,12 @@ func newMetrics(a *API) *metrics {
 		m.registry.MustRegister(prometheus.NewCounterFunc(options,
 			func() float64 { return float64(a.cfg.Access.DenialCount(reason)) }))
 	}
+	for _, limit := range agents.Limits {
+		options := prometheus.CounterOpts{Name: "drover_limited_total",
+			Help: "How often a limit delayed or refused something, by limit.", ConstLabels: prometheus.Labels{"limit": limit}}
+		m.registry.MustRegister(prometheus.NewCounterFunc(options,
+			func() float64 { return float64(a.cfg.Agents.Limited(limit)) }))
+	}
 	m.registry.MustRegister(m.ticks, m.started, m.errors, m.read, m.appended, m.verdicts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("drover_agents_connected", "Agents connected to this server.",
@@ -110,6 +116,10 @@ func newMetrics(a *API) *metrics {
 			func() float64 { return float64(a.cfg.Agents.Forms()[client.SecretForm]) }),
 		gauge("drover_agents_proxied", "Connected agents behind a proxy that ends TLS.",
 			func() float64 { return float64(a.cfg.Agents.Forms()[client.ProxiedForm]) }),
+		gauge("drover_agents_unproven", "Connections of agents that have not proved who they are.",
+			func() float64 { connections, _ := a.cfg.Agents.Unproven(); return float64(connections) }),
+		gauge("drover_agents_unproven_bytes", "Memory of the hellos of agents that have not proved who they are.",
+			func() float64 { _, bytes := a.cfg.Agents.Unproven(); return float64(bytes) }),
 		gauge("drover_commands_waiting", "Commands that wait until this server has written earlier ones to the same stream.",
 			func() float64 { return float64(a.cfg.Engine.Waiting()) }),
 		gauge("drover_streams_open", "Open live streams of this server.",

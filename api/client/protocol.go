@@ -16,6 +16,12 @@ const AgentPath = "/api/v1/agent"
 // MaxMessageBytes limits the size of a message in either direction.
 const MaxMessageBytes = 8 << 20
 
+// MaxHelloBytes limits the size of a Hello. Nobody has proved anything before it.
+const MaxHelloBytes = 64 << 10
+
+// MaxMemoryBytes limits the size of Hello.Memory, as JSON. The rest of a Hello needs much less than what remains.
+const MaxMemoryBytes = 48 << 10
+
 // FromAgent is one message from an agent; exactly one field is set.
 type FromAgent struct {
 	Hello      *Hello      `json:"hello,omitempty"`
