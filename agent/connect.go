@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -77,10 +81,11 @@ type connector struct {
 	log     *zap.Logger
 	elapsed func() time.Duration // the monotonic clock
 
-	next       int
-	redirect   string // the server that a refusal named, tried next
-	backoff    Backoff
-	lastErrors map[string]string // the last logged error of each server, so that an outage does not fill the log
+	next     int
+	redirect string // the server that a refusal named, tried next
+	backoff  Backoff
+	// loggedReasons contains what was logged about each server since the last connection.
+	loggedReasons map[string][]string
 }
 
 // shuffled returns the servers in a random order. With the same order for all agents, all would connect to the same
@@ -104,7 +109,7 @@ func (c *connector) connect(ctx context.Context, hello client.Hello, limit time.
 		address, begin, patience := c.address(), c.elapsed(), c.patience(hung, limit)
 		l, err := c.tryServer(ctx, address, hello, patience)
 		if err == nil {
-			c.lastErrors = nil
+			c.loggedReasons = nil
 			return l, nil
 		}
 		if took = c.elapsed() - begin; took >= min(patience, dialTimeout) {
@@ -172,16 +177,41 @@ func (c *connector) handleRefusal(r *refusal) (final bool) {
 	return r.Final
 }
 
-// logFailure logs why an attempt failed, unless the server's last attempt failed for the same reason.
+// maxReasons bounds how many reasons of one server are logged during one outage, and maxReasonBytes their length.
+const (
+	maxReasons     = 10
+	maxReasonBytes = 1000
+)
+
+// ownPort is the port of this end of a connection, as errors of package net state it. Each attempt has another one.
+var ownPort = regexp.MustCompile(`:\d+->`)
+
+// logFailure logs why an attempt failed, unless an earlier attempt at the server failed for the same reason since the last
+// connection. An outage can last for days.
 func (c *connector) logFailure(address string, err error) {
-	if c.lastErrors == nil {
-		c.lastErrors = map[string]string{}
+	reason := err.Error()
+	if len(reason) > maxReasonBytes {
+		reason = strings.ToValidUTF8(reason[:maxReasonBytes], "") + "…"
 	}
-	if c.lastErrors[address] == err.Error() {
+	same := ownPort.ReplaceAllString(reason, ":->")
+	if isBroken(err) {
+		same = "the connection was closed"
+	}
+	logged := c.loggedReasons[address]
+	if slices.Contains(logged, same) || len(logged) >= maxReasons {
 		return
 	}
-	c.lastErrors[address] = err.Error()
-	c.log.Warn("could not connect; retrying", zap.String("server", address), zap.Error(err))
+	if c.loggedReasons == nil {
+		c.loggedReasons = map[string][]string{}
+	}
+	c.loggedReasons[address] = append(logged, same)
+	c.log.Warn("could not connect; retrying", zap.String("server", address), zap.String("error", reason))
+}
+
+// isBroken reports whether a connection was open and then closed. The text depends on what was sent by then.
+func isBroken(err error) bool {
+	var at *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &at) && at.Op != "dial" && !at.Timeout()
 }
 
 // tryServer connects to one server that accepts the agent, for no longer than patience.

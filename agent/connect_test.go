@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -218,4 +221,33 @@ func TestCloseReasonIsTheReasonOfTheServer(t *testing.T) {
 	closed := websocket.CloseError{Code: websocket.StatusGoingAway, Reason: "the server is shutting down"}
 	require.EqualError(t, closeReason(fmt.Errorf("read: %w", closed)),
 		"closed by the server: the server is shutting down")
+}
+
+func TestOutageWhoseSentencesDifferOnlyInAPortIsLoggedOnce(t *testing.T) {
+	core, logged := observer.New(zap.WarnLevel)
+	c := &connector{log: zap.New(core)}
+	for port := range 500 {
+		c.logFailure("a", fmt.Errorf("read tcp 127.0.0.1:%d->127.0.0.1:7070: read: connection reset by peer", 40_000+port))
+		c.logFailure("a", fmt.Errorf("read tcp [::1]:%d->[::1]:7070: i/o timeout", 40_000+port)) // proxies alternate
+	}
+	require.Equal(t, 2, logged.Len())
+	for _, broken := range []error{io.EOF, &net.OpError{Op: "read", Err: errors.New("reset")}, &net.OpError{Op: "write",
+		Err: errors.New("broken pipe")}} {
+		c.logFailure("b", fmt.Errorf("get: %w", broken))
+	}
+	require.Equal(t, 3, logged.Len(), "one proxy resets a connection in several ways")
+	c.logFailure("b", &net.OpError{Op: "dial", Err: errors.New("connection refused")})
+	require.Equal(t, 4, logged.Len())
+}
+
+func TestServerCannotFillTheLogOfAnAgent(t *testing.T) {
+	core, logged := observer.New(zap.WarnLevel)
+	c := &connector{log: zap.New(core)}
+	for n := range 500 {
+		c.logFailure("a", fmt.Errorf("reason %d: %s", n, strings.Repeat("x", 100_000)))
+	}
+	require.LessOrEqual(t, logged.Len(), 20)
+	for _, line := range logged.All() {
+		require.Less(t, len(line.ContextMap()["error"].(string)), 2000) //nolint:forcetypeassert // a text
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/problem"
 )
@@ -78,14 +79,16 @@ func (h *Hub) openSession(conn *websocket.Conn, g greeting) (*session, *earlyRea
 		h.cfg.Access.ClearRefusals(s.machine)
 		return s, first
 	case ctx.Err() != nil: // nobody is there to be refused
-		h.log.Info("agent left before its welcome", zap.String("machine", bounded(hello.Machine)),
+		h.logOfStranger(g).Info("agent left before its welcome", zap.String("machine", bounded(hello.Machine)),
 			zap.String("remote", g.remote))
 		return nil, nil
 	}
 	if h.cutOff() == nil { // else it is no fault of the agent
 		h.cfg.Access.RecordRefusal(g.remote, bounded(hello.Machine), bounded(refused.Reason))
 	}
-	h.sendRefusal(ctx, conn, hello.Machine, *refused)
+	h.logOfStranger(g).Info("agent refused", zap.String("machine", bounded(hello.Machine)),
+		zap.String("reason", bounded(refused.Reason)), zap.Bool("final", refused.Final))
+	h.sendRefusal(ctx, conn, *refused)
 	return nil, nil
 }
 
@@ -169,12 +172,18 @@ func (h *Hub) hello(ctx context.Context, conn *websocket.Conn, b *helloBudget) (
 	return *m.Hello, nil, nil
 }
 
+// logOfStranger returns the logger for a line about a connection that has proved nothing. Its network has a limit.
+func (h *Hub) logOfStranger(g greeting) *zap.Logger {
+	return h.lines.Logger(h.log, "network "+access.NetworkOf(g.remote).String())
+}
+
+// logOf returns the logger for a line that the agent of a machine causes. Each machine has a limit.
+func (h *Hub) logOf(machine string) *zap.Logger { return h.lines.Logger(h.log, "machine "+machine) }
+
 // sendRefusal sends a refusal and closes the connection.
-func (h *Hub) sendRefusal(ctx context.Context, conn *websocket.Conn, machine string, r client.Refused) {
+func (h *Hub) sendRefusal(ctx context.Context, conn *websocket.Conn, r client.Refused) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	h.log.Info("agent refused", zap.String("machine", bounded(machine)), zap.String("reason", r.Reason),
-		zap.Bool("final", r.Final))
 	if sendTo(ctx, conn, client.ToAgent{Refused: &r}) == nil {
 		_ = conn.Close(websocket.StatusPolicyViolation, "refused")
 	}

@@ -198,7 +198,7 @@ func (h *Hub) registerVerifier(ctx context.Context, j joinRequest, p *proofs) {
 		_, err := h.handleAsOf(ctx, j.received, domain.ID{}, domain.RegisterVerifier{ID: use.Token, Instance: j.instance,
 			Secret: use.Secret, Verifier: j.verifier})
 		if err != nil {
-			h.log.Warn("could not register the verifier of an agent's secret; the agent will repeat it",
+			h.logOf(j.machine).Warn("could not register the verifier of an agent's secret; the agent will repeat it",
 				zap.String("machine", j.machine), zap.Error(err))
 			continue
 		}
@@ -592,7 +592,7 @@ func (h *Hub) welcome(s *session, w client.Welcome) {
 	if n.machine != nil {
 		s.setConnect(n.machine.Connect)
 	}
-	h.log.Info("agent connected", zap.String("machine", s.machine), zap.Stringer("session", s.id),
+	h.logOf(s.machine).Info("agent connected", zap.String("machine", s.machine), zap.Stringer("session", s.id),
 		zap.Int("unfinished", len(w.Unfinished)))
 	s.send(client.ToAgent{Welcome: &w})
 	s.register()

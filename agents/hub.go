@@ -13,6 +13,7 @@ import (
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/internal/drain"
+	"github.com/droverhq/drover/internal/loglimit"
 )
 
 // Config configures a Hub. Engine, Log, Clock and Access are required.
@@ -41,6 +42,7 @@ type Hub struct {
 	messages     map[string]*atomic.Int64 // by kind; the map is never changed
 	unproven     *unproven
 	limited      limitCounts
+	lines        loglimit.Lines
 }
 
 // Kinds are the kinds of messages that agents send over the WebSocket after their hello.

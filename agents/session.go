@@ -140,7 +140,7 @@ func (s *session) reconnect(n machineState) {
 	_, err := s.hub.handle(ctx, domain.ID{},
 		s.hub.connectCommand(joinRequest{machine: s.machine, session: s.id, instance: s.instance}))
 	if err != nil {
-		s.hub.log.Warn("agent disconnected", zap.String("machine", s.machine), zap.Error(err))
+		s.hub.logOf(s.machine).Warn("agent disconnected", zap.String("machine", s.machine), zap.Error(err))
 		s.end(websocket.StatusTryAgainLater, "the machine cannot come online")
 	}
 }
@@ -173,8 +173,8 @@ func (s *session) handleMessage(ctx context.Context, m client.FromAgent) bool {
 		s.ended(ctx, *m.End)
 	case m.Answer != nil:
 		count("answer")
-		s.hub.log.Info("agent answered about an unfinished part", zap.String("machine", s.machine),
-			zap.String("deployment", m.Answer.Deployment), zap.Bool("running", m.Answer.Running))
+		s.hub.logOf(s.machine).Info("agent answered about an unfinished part", zap.String("machine", s.machine),
+			zap.String("deployment", bounded(m.Answer.Deployment)), zap.Bool("running", m.Answer.Running))
 	case m.Goodbye != nil:
 		count("goodbye")
 		s.goodbye(ctx, *m.Goodbye)
@@ -309,7 +309,7 @@ func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
 
 func (s *session) logError(what string, err error) {
 	if err != nil {
-		s.hub.log.Warn(what, zap.String("machine", s.machine), zap.Error(err))
+		s.hub.logOf(s.machine).Warn(what, zap.String("machine", s.machine), zap.String("error", bounded(err.Error())))
 	}
 }
 

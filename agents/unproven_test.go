@@ -44,5 +44,5 @@ func TestOneNetworkLeavesUnprovenConnectionsToOthers(t *testing.T) {
 	require.False(t, other.reserve(751))
 	require.True(t, other.reserve(750))
 	_, ok = u.enter("127.0.0.1:1")
-	require.True(t, ok, "a proxy on this machine has no share of its own")
+	require.True(t, ok, "a proxy on this machine has no share")
 }

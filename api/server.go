@@ -147,7 +147,7 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 		panic(fault)
 	}
 	a.log.Error("internal error in a request", zap.String("method", r.Method),
-		zap.String("path", r.URL.Path),
+		zap.String("path", shorten(r.URL.Path, maxLocation)),
 		zap.Any("fault", fault), zap.Stack("stack"))
 	writeProblem(w, problem.New(client.Internal, "internal error", "see the log of this server"))
 }

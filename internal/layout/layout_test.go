@@ -112,8 +112,9 @@ var table = []rule{
 // exceptions lists imports that the table permits for one package only.
 var exceptions = map[string][]string{
 	"scenario": {"eventlog/memory"},
-	"api":      {"internal/ids", "internal/drain", "internal/transport"}, // creates tokens, drains live streams, checks hosts
-	"agents":   {"internal/ids", "internal/drain"},                       // creates ids of HTTP sessions and drains WebSockets
+	"api":      {"internal/ids", "internal/drain", "internal/loglimit", "internal/transport"}, // creates tokens, drains live streams, checks hosts
+	// creates ids of HTTP sessions, drains WebSockets, limits log lines
+	"agents": {"internal/ids", "internal/drain", "internal/loglimit"},
 }
 
 // huma is the library for HTTP routes.

@@ -308,7 +308,7 @@ func (r *run) serve(ctx context.Context) error {
 	defer end()
 	wait := r.loops(running)
 	httpServer := &http.Server{Handler: r.api.Handler(), TLSConfig: r.endpoint.tls, ReadHeaderTimeout: headersWithin,
-		IdleTimeout: idleWithin, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(r.logger.Named("http"))}
+		IdleTimeout: idleWithin, MaxHeaderBytes: maxHeaderBytes, ErrorLog: limitedStdLog(r.logger.Named("http"))}
 	hookServer(httpServer)
 	failed := make(chan error, 2) // one for each listener
 	go func() { failed <- r.accept(httpServer) }()
