@@ -211,6 +211,10 @@ func (c *connector) logFailure(address string, err error) {
 // isBroken reports whether a connection was open and then closed. The text depends on what was sent by then.
 func isBroken(err error) bool {
 	var at *net.OpError
+	var attempt *attemptError
+	if errors.As(err, &attempt) {
+		return attempt.broken
+	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &at) && at.Op != "dial" && !at.Timeout()
 }
 

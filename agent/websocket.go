@@ -143,8 +143,17 @@ func dialError(address string, answer *http.Response, err error) error {
 		return fmt.Errorf("the server answered %s; is it a drover server?", answer.Status)
 	}
 	text := strings.TrimPrefix(err.Error(), "failed to WebSocket dial: ")
-	return fmt.Errorf("%.300s", strings.TrimPrefix(text, "failed to send handshake request: "))
+	return &attemptError{text: fmt.Sprintf("%.300s", strings.TrimPrefix(text, "failed to send handshake request: ")),
+		broken: isBroken(err)}
 }
+
+// attemptError is the error of an attempt to connect, without what the library adds to it.
+type attemptError struct {
+	text   string
+	broken bool // see isBroken
+}
+
+func (e *attemptError) Error() string { return e.text }
 
 func (l *webSocketConn) Send(ctx context.Context, m client.FromAgent) error {
 	text, err := json.Marshal(m)
