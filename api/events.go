@@ -23,7 +23,7 @@ type streamInput struct {
 }
 
 func (a *API) routeEvents() {
-	register(a, filtered(route(http.MethodGet, "/events", "List events in log order", domain.ReadVerb)), a.getEvents)
+	register(a, filtered(readRoute("/events", "List events in log order")), a.getEvents)
 	op := filtered(route(http.MethodGet, "/events/stream", "Stream events as they happen (server-sent events)",
 		domain.ReadVerb))
 	register(a, op, a.streamEvents)

@@ -103,11 +103,9 @@ func newMetrics(a *API) *metrics {
 			func() float64 { return float64(a.cfg.Access.DenialCount(reason)) }))
 	}
 	for _, limit := range agents.Limits {
-		options := prometheus.CounterOpts{Name: "drover_limited_total",
-			Help: "How often a limit delayed or refused something, by limit.", ConstLabels: prometheus.Labels{"limit": limit}}
-		m.registry.MustRegister(prometheus.NewCounterFunc(options,
-			func() float64 { return float64(a.cfg.Agents.Limited(limit)) }))
+		m.registry.MustRegister(limitedCounter(limit, func() int64 { return a.cfg.Agents.Limited(limit) }))
 	}
+	m.registry.MustRegister(limitedCounter(readsLimit, a.reads.limited.Load))
 	m.registry.MustRegister(m.ticks, m.started, m.errors, m.read, m.appended, m.verdicts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("drover_agents_connected", "Agents connected to this server.",
@@ -139,6 +137,13 @@ func newMetrics(a *API) *metrics {
 		gauge("drover_log_doubted", "1 if the log has lost events and the restore has not been accepted yet.",
 			func() float64 { return boolValue(a.cfg.Engine.LostEvents() != nil) }))
 	return m
+}
+
+// limitedCounter counts how often a limit was reached.
+func limitedCounter(limit string, read func() int64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "drover_limited_total",
+		Help:        "How often a limit delayed or refused something, by limit.",
+		ConstLabels: prometheus.Labels{"limit": limit}}, func() float64 { return float64(read()) })
 }
 
 func gauge(name, help string, read func() float64) prometheus.Collector {

@@ -109,6 +109,14 @@ func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 	if at, ok := a.cfg.Access.ExpiresSoon(c); ok {
 		w.Header().Set(client.ExpiryHeader, at.UTC().Format(time.RFC3339))
 	}
+	if op.Metadata[costlyKey] != nil {
+		done, err := a.reads.enter(ctx.Context(), c)
+		if err != nil {
+			writeProblem(w, err)
+			return
+		}
+		defer done()
+	}
 	next(huma.WithValue(ctx, callerKey{}, c))
 }
 
@@ -217,13 +225,22 @@ func describeContention(op huma.Operation) {
 // get registers a read for callers who may read everything. It calls read after the server has reached the requested
 // position.
 func get[I, T any](a *API, path, summary string, after func(*I) string, read func(context.Context, *I) (T, error)) {
-	getWith(a, route(http.MethodGet, path, summary, domain.ReadVerb), after, read)
+	getWith(a, readRoute(path, summary), after, read)
 }
 
 // getFiltered is get for callers who may read only some projects or environments, see filtered.
 func getFiltered[I, T any](a *API, path, summary string, after func(*I) string,
 	read func(context.Context, *I) (T, error)) {
-	getWith(a, filtered(route(http.MethodGet, path, summary, domain.ReadVerb)), after, read)
+	getWith(a, filtered(readRoute(path, summary)), after, read)
+}
+
+// readRoute describes a read. One without a parameter in its path is about the whole fleet, so it is costly.
+func readRoute(path, summary string) huma.Operation {
+	op := route(http.MethodGet, path, summary, domain.ReadVerb)
+	if strings.Contains(path, "{") {
+		return op
+	}
+	return costly(op)
 }
 
 func getWith[I, T any](a *API, op huma.Operation, after func(*I) string, read func(context.Context, *I) (T, error)) {

@@ -49,6 +49,7 @@ type API struct {
 	metrics *metrics
 	streams chan struct{} // limits the number of live streams
 	gate    *drain.Group  // open live streams
+	reads   readBudget
 }
 
 const (
