@@ -133,6 +133,9 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, g greeting,
 	if refused := h.checkClone(ctx, j); refused != nil {
 		return nil, refused
 	}
+	if err := h.allowReconnect(j.machine); err != nil {
+		return nil, refusedBy(err)
+	}
 	s = &session{hub: h, conn: conn, machine: j.machine, instance: j.instance, id: j.session, owned: p.uses(),
 		form: g.form(), version: bounded(hello.Version), sentRevision: eventlog.NoStream, pushing: true}
 	warnings, err := h.connect(ctx, j)

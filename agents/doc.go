@@ -5,7 +5,7 @@
 //	hub.go          Config and Hub, which package server starts, notifies and drains
 //	accept.go       a WebSocket connection from its hello to its end
 //	unproven.go     the memory budget for connections that have not proved anything
-//	limits.go       how often a limit was reached
+//	limits.go       the token buckets of each machine
 //	proof.go        the handshake by which agent and server prove who they are
 //	admission.go    whether an agent is admitted: join tokens, secrets, cloned disks
 //	inbox.go        reading the messages of a connected agent, apart from handling them
@@ -44,6 +44,7 @@
 //	sessions.mu              sessions.open and sessions.overHTTP. Never held during a call into the engine or during I/O
 //	session.mu               the state that the goroutines of one session share, listed in session.go. Never held during
 //	                         a call or I/O
+//	machineLimits.mu         the token buckets of the machines; no function is called under it
 //	unproven.mu              the usage of connections that have not proved anything; no function is called under it
 //	outputCounts.mu          the map of counts; no function is called under it
 //

@@ -2,6 +2,7 @@ package agents
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/droverhq/drover/access"
@@ -236,13 +237,21 @@ func (h *Hub) Report(ctx context.Context, c access.Caller, in ReportInput) (r Re
 		r.Result, err = h.goOffline(ctx, s, in.Session)
 	default:
 		r.Session = s.machine.Session
-		if _, err = h.requireSession(ctx, c, in.Machine, in.Session); err == nil {
+		if _, err = h.requireSession(ctx, c, in.Machine, in.Session); err == nil && s.machine.Health != domain.Health(in.Status) &&
+			!h.allowHealth(in.Machine) {
+			return r, errHealthTooOften
+		}
+		if err == nil {
 			r.Result, err = h.handle(ctx, domain.ID{}, domain.ReportHealth{Name: in.Machine, Session: r.Session,
 				Status: domain.Health(in.Status), Detail: bounded(in.Detail)})
 		}
 	}
 	return r, err
 }
+
+// errHealthTooOften refuses a report over plain HTTP.
+var errHealthTooOften = problem.Unavailable("the machine changes its health too often").
+	WithHint("report it again later").WithStatus(http.StatusTooManyRequests)
 
 // comeOnline starts a session over plain HTTP, or returns the open one.
 func (h *Hub) comeOnline(ctx context.Context, s httpAgent, session domain.ID) (domain.ID, engine.Result, error) {

@@ -42,6 +42,7 @@ type Hub struct {
 	messages     map[string]*atomic.Int64 // by kind; the map is never changed
 	unproven     *unproven
 	limited      limitCounts
+	machines     machineLimits
 	lines        loglimit.Lines
 }
 

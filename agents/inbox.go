@@ -118,6 +118,7 @@ func (s *session) readMessages(first *earlyRead) {
 			s.refuse(client.Refused{Reason: "invalid message: " + err.Error()})
 			break
 		}
+		s.throttle(ctx, m)
 		s.receive(ctx, m)
 		if m.Goodbye != nil { // reading on would confirm the agent's close before its departure is recorded
 			break

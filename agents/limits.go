@@ -1,12 +1,173 @@
 package agents
 
-import "sync/atomic"
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
 
-// UnprovenLimit is the limit on connections that have not proved anything, and on the memory of their hellos.
-const UnprovenLimit = "unproven"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
-// Limits are the limits that Limited counts.
-var Limits = []string{UnprovenLimit}
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/doctor"
+)
+
+// The limits that Limited counts.
+const (
+	// UnprovenLimit is the limit on connections that have not proved anything, and on the memory of their hellos.
+	UnprovenLimit = "unproven"
+	// HealthLimit is the limit on changes of one machine's health.
+	HealthLimit = "health"
+	// ReconnectLimit is the limit on sessions that one machine begins.
+	ReconnectLimit = "reconnects"
+	// MessageLimit is the limit on messages of one machine.
+	MessageLimit = "messages"
+	// OutputLimit is the limit on output of one machine.
+	OutputLimit = "output"
+)
+
+// Limits lists them.
+var Limits = []string{UnprovenLimit, HealthLimit, ReconnectLimit, MessageLimit, OutputLimit}
+
+// Token buckets of one machine: how much at once, and how much per second after that. An agent that works as intended stays
+// far below them.
+const (
+	healthAtOnce, healthEvery         = 20, 10 * time.Second
+	reconnectsAtOnce, reconnectsEvery = 60, 5 * time.Second
+	messagesAtOnce, messagesPerSecond = 1000, 100
+	outputAtOnce, outputPerSecond     = 16 << 20, 4 << 20 // bytes; a part has at most outputAtOnce
+	// maxBuckets bounds the memory. When it is reached, all buckets are dropped and begin full again.
+	maxBuckets = 200_000
+)
+
+// buckets are the token buckets of one machine.
+type buckets struct {
+	health, reconnects, messages, output *rate.Limiter
+}
+
+// machineLimits contains the buckets of each machine. They outlive sessions: a machine does not evade them by a reconnect.
+type machineLimits struct {
+	mu sync.Mutex // guards the fields below
+	by map[string]*buckets
+	// reached contains what was limited recently.
+	reached map[limitKey]*doctor.Limited
+}
+
+// limitKey identifies a limit of a machine.
+type limitKey struct{ machine, limit string }
+
+const (
+	// maxReached bounds the memory. When it is reached, everything is forgotten.
+	maxReached = 1000
+	// reachedMaxAge is how long a limit is reported after it was reached.
+	reachedMaxAge = 15 * time.Minute
+)
+
+// record records that a machine has reached a limit.
+func (l *machineLimits) record(machine, limit string, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reached == nil || len(l.reached) >= maxReached {
+		l.reached = map[limitKey]*doctor.Limited{}
+	}
+	key := limitKey{machine, limit}
+	seen := l.reached[key]
+	if seen == nil || now.Sub(seen.Last) > reachedMaxAge {
+		seen = &doctor.Limited{Machine: machine, Limit: limit}
+		l.reached[key] = seen
+	}
+	seen.Times++
+	seen.Last = now
+}
+
+// LimitedMachines lists the machines whose agents have recently reached a limit.
+func (h *Hub) LimitedMachines() (list []doctor.Limited) {
+	l, now := &h.machines, h.cfg.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, seen := range l.reached {
+		if now.Sub(seen.Last) <= reachedMaxAge {
+			list = append(list, *seen)
+		}
+	}
+	return list
+}
+
+func (l *machineLimits) get(machine string) *buckets {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.by == nil || len(l.by) >= maxBuckets {
+		l.by = map[string]*buckets{}
+	}
+	b := l.by[machine]
+	if b == nil {
+		b = &buckets{
+			health:     rate.NewLimiter(rate.Every(healthEvery), healthAtOnce),
+			reconnects: rate.NewLimiter(rate.Every(reconnectsEvery), reconnectsAtOnce),
+			messages:   rate.NewLimiter(messagesPerSecond, messagesAtOnce),
+			output:     rate.NewLimiter(outputPerSecond, outputAtOnce),
+		}
+		l.by[machine] = b
+	}
+	return b
+}
+
+// limitTime returns the time of the hub's clock, for the buckets.
+func (h *Hub) limitTime() time.Time { return time.Unix(0, 0).Add(h.cfg.Clock.Elapsed()) }
+
+// allowHealth reports whether a machine may change its health in the log now.
+func (h *Hub) allowHealth(machine string) bool {
+	if h.machines.get(machine).health.AllowN(h.limitTime(), 1) {
+		return true
+	}
+	h.recordLimited(machine, HealthLimit)
+	return false
+}
+
+// allowReconnect returns a problem if a machine begins sessions too often. Only an agent that has proved who it is may be
+// counted. Otherwise strangers could keep a machine offline.
+func (h *Hub) allowReconnect(machine string) error {
+	if h.machines.get(machine).reconnects.AllowN(h.limitTime(), 1) {
+		return nil
+	}
+	h.recordLimited(machine, ReconnectLimit)
+	return problem.Unavailable("machine %s connects too often", machine).
+		WithHint("the agent tries again; look for a second agent, or for something that restarts the agent")
+}
+
+// recordLimited counts a limit that a machine has reached, and logs it.
+func (h *Hub) recordLimited(machine, limit string) {
+	h.limited.add(limit)
+	h.machines.record(machine, limit, h.cfg.Clock.Now())
+	h.logOf(machine).Warn("machine limited", zap.String("machine", machine), zap.String("limit", limit))
+}
+
+// throttle waits until a message of the agent may be handled. Nothing is lost: the server only reads more slowly. The agent
+// is not silent meanwhile, so the session counts as heard.
+func (s *session) throttle(ctx context.Context, m client.FromAgent) {
+	now, b := s.hub.limitTime(), s.hub.machines.get(s.machine)
+	wait, limit := b.messages.ReserveN(now, 1).DelayFrom(now), MessageLimit
+	if m.Output != nil {
+		if more := b.output.ReserveN(now, min(len(m.Output.Data), outputAtOnce)).DelayFrom(now); more > wait {
+			wait, limit = more, OutputLimit
+		}
+	}
+	if wait <= 0 {
+		return
+	}
+	s.hub.recordLimited(s.machine, limit)
+	for wait > 0 && ctx.Err() == nil && !s.isEnding() {
+		step := min(wait, heardEvery)
+		select {
+		case <-time.After(step):
+		case <-ctx.Done():
+		}
+		wait -= step
+		s.recordMessage()
+	}
+}
 
 // limitCounts counts how often each of Limits delayed or refused something. The map is never changed.
 type limitCounts map[string]*atomic.Int64

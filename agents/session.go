@@ -46,6 +46,8 @@ type session struct {
 	ending           bool // this server closes the connection
 	// lastHealth is the last result of the policy's health check, which the agent reports once; nil: none yet.
 	lastHealth *client.Health
+	// healthPostponed means that lastHealth was not recorded, because the machine changes its health too often.
+	healthPostponed bool
 	// unjudged is the agent's last statement about its successes until it has been compared with the log; nil: none.
 	// welcomed is the position that the log had reached before the welcome.
 	unjudged *client.Remembered
@@ -158,7 +160,7 @@ func (s *session) handleMessage(ctx context.Context, m client.FromAgent) bool {
 		s.compareStatement(ctx)
 	case m.Health != nil:
 		count("health")
-		s.health(ctx, *m.Health)
+		s.receiveHealth(ctx, *m.Health)
 	case m.Remembered != nil:
 		count("remembered")
 		s.receiveStatement(ctx, *m.Remembered)
@@ -188,6 +190,29 @@ func (s *session) recordHeartbeat(b client.Heartbeat) {
 	s.hub.cfg.Engine.AgentClock(s.machine, b.Clock)
 }
 
+// receiveHealth records a report, unless the machine changes its health too often. Then the last report waits for the next
+// heartbeat. Reports of the same health change nothing and are not counted.
+func (s *session) receiveHealth(ctx context.Context, h client.Health) {
+	same := false
+	s.hub.cfg.Engine.Read(func(v *projections.View) {
+		m := v.Machines[s.machine]
+		same = m != nil && (m.Health == h.Status || m.Reported == h.Status)
+	})
+	if same || s.hub.allowHealth(s.machine) {
+		s.setPostponed(false)
+		s.health(ctx, h)
+		return
+	}
+	s.setLastHealth(&h)
+	s.setPostponed(true)
+}
+
+func (s *session) setPostponed(postponed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.healthPostponed = postponed
+}
+
 // health records a report, and stores it for repeatHealth.
 func (s *session) health(ctx context.Context, h client.Health) {
 	_, err := s.hub.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: h.Status,
@@ -204,11 +229,12 @@ func (s *session) setLastHealth(h *client.Health) {
 	s.lastHealth = h
 }
 
-// repeatHealth records the last report if it is not in the log although the policy has a check. Either the log was not
-// writable at that time, or the machine has had a policy without a check since then. The agent reports each result only
-// once.
+// repeatHealth records the last report if it is not in the log although the policy has a check, or if it was postponed.
+// Either the log was not writable at that time, or the machine has had a policy without a check since then, or it changed
+// its health too often. The agent reports each result only once.
 func (s *session) repeatHealth(ctx context.Context) {
-	if lastHealth := s.unrecordedHealth(); lastHealth != nil {
+	if lastHealth := s.unrecordedHealth(); lastHealth != nil && s.hub.allowHealth(s.machine) {
+		s.setPostponed(false)
 		s.health(ctx, *lastHealth)
 	}
 }
@@ -216,7 +242,7 @@ func (s *session) repeatHealth(ctx context.Context) {
 // unrecordedHealth returns the last report if repeatHealth has to record it, else nil.
 func (s *session) unrecordedHealth() *client.Health {
 	s.mu.Lock()
-	lastHealth := s.lastHealth
+	lastHealth, postponed := s.lastHealth, s.healthPostponed
 	s.mu.Unlock()
 	if lastHealth == nil {
 		return nil
@@ -224,7 +250,7 @@ func (s *session) unrecordedHealth() *client.Health {
 	unrecorded := false
 	s.hub.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[s.machine]
-		unrecorded = m != nil && m.Health != lastHealth.Status && v.PolicyOf(m).HealthCheck != nil
+		unrecorded = m != nil && m.Health != lastHealth.Status && (postponed || v.PolicyOf(m).HealthCheck != nil)
 	})
 	if !unrecorded {
 		return nil

@@ -78,6 +78,7 @@ type Vitals struct {
 	NotReady   []string
 	LostEvents string
 	Refused    []Refused
+	Limited    []Limited
 	// Names maps the ids of people to their names.
 	Names explain.Names
 }
@@ -138,6 +139,14 @@ type Refused struct {
 	Address string // empty if the caller lacks the permission to see it
 	Machine string // the name that the agent sent; empty if the client was not an agent
 	Reason  string
+	Times   int
+	Last    time.Time
+}
+
+// Limited is a machine whose agent has recently reached a limit.
+type Limited struct {
+	Machine string
+	Limit   string // such as health
 	Times   int
 	Last    time.Time
 }
@@ -382,7 +391,7 @@ func refusedAgents(v *projections.View, _ projections.Age, s Vitals) (found []Fi
 		found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("%s was refused %d times, the last time %s ago: %s",
 			who, r.Times, span(s.Now.Sub(r.Last)), r.Reason), Fix: do})
 	}
-	return append(found, authentication(s)...)
+	return append(append(found, limited(s)...), authentication(s)...)
 }
 
 // authentication reports agents whose connections are less protected than they could be.

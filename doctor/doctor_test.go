@@ -106,6 +106,9 @@ func TestExamineReportsProblemsOfServersAndTheLog(t *testing.T) {
 				Last: s.Now.Add(-time.Second)}}
 		}, "agents", "warn: the agent of machine web-07 at 10.0.0.9 was refused 40 times, the last time 1s ago: the join " +
 			"token is not known → drover agent --join"},
+		"a machine that reached a limit": {func(_ *projectionstest.History, s *Vitals) {
+			s.Limited = []Limited{{Machine: "web-07", Limit: "health", Times: 41, Last: s.Now.Add(-time.Second)}}
+		}, "agents", "warn: machine web-07 reached the limit of its health 41 times, the last time 1s ago"},
 		"agents that send their secret": {func(_ *projectionstest.History, s *Vitals) { s.SecretAgents = 2 },
 			"agents", "warn: 2 connected agents authenticated by sending the secret"},
 		"an agent behind a proxy": {func(_ *projectionstest.History, s *Vitals) { s.ProxiedAgents = 1 },

@@ -21,7 +21,8 @@ func (q *Queries) Doctor(ctx context.Context, admin bool) doctor.Checkup {
 func (q *Queries) vitals(ctx context.Context, admin bool) doctor.Vitals {
 	e := q.cfg.Engine
 	s := doctor.Vitals{Now: q.cfg.Clock.Now(), Self: e.Server(), Version: q.cfg.Version, Agents: q.cfg.Versions(),
-		Storage: q.cfg.Storage(), NotReady: q.NotReady(), Clock: e.Clocks(), Refused: q.cfg.Access.Refusals(admin)}
+		Storage: q.cfg.Storage(), NotReady: q.NotReady(), Clock: e.Clocks(), Refused: q.cfg.Access.Refusals(admin),
+		Limited: q.cfg.Limited()}
 	forms := q.cfg.Forms()
 	s.SecretAgents, s.ProxiedAgents = forms[client.SecretForm], forms[client.ProxiedForm]
 	s.Log = doctor.TailVitals(eventlog.VerifyTail(ctx, q.cfg.Log, e.TailStart(doctor.TailEvents), doctor.MaxTailEvents))

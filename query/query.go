@@ -26,6 +26,8 @@ type Config struct {
 	Versions func() map[string]int
 	// Forms counts the connected agents by the form of their authentication: client.ProofForm and others. It may be nil.
 	Forms func() map[string]int
+	// Limited lists the machines whose agents have recently reached a limit. It may be nil.
+	Limited func() []doctor.Limited
 	// Ready returns a further reason why this server is not ready. It may be nil.
 	Ready func() error
 	// Storage returns where the log is stored and how much space is left. It may be nil.
@@ -52,6 +54,9 @@ func New(cfg Config) *Queries {
 	}
 	if cfg.Versions == nil {
 		cfg.Versions = func() map[string]int { return nil }
+	}
+	if cfg.Limited == nil {
+		cfg.Limited = func() []doctor.Limited { return nil }
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func() error { return nil }

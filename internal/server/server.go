@@ -288,7 +288,8 @@ func (r *run) setUpAPI() {
 			return storage
 		},
 		Versions: func() map[string]int { return r.agents.Versions() },
-		Forms:    func() map[string]int { return r.agents.Forms() }})
+		Forms:    func() map[string]int { return r.agents.Forms() },
+		Limited:  func() []doctor.Limited { return r.agents.LimitedMachines() }})
 	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger,
 		OutputArrived: queries.OutputArrived})
 	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents,
