@@ -163,7 +163,7 @@ func (c *connector) handleRefusal(r *refusal) (final bool) {
 	}
 	if r.Server != "" {
 		address, err := webSocketURL(r.Server)
-		_, failed := c.lastErrors[address]
+		_, failed := c.loggedReasons[address]
 		_, local := client.SocketPath(address) // another machine's server cannot know a socket of this one
 		switch {
 		case failed: // since the last connection: another server may take the session over
