@@ -245,12 +245,13 @@ func (h *Hub) checkInstance(j joinRequest, owned []access.Use) error {
 	return nil
 }
 
-// rejectCredential counts an invalid credential of an agent and returns its problem.
+// rejectCredential counts an invalid credential of an agent and returns its problem. The agent has proved nothing, so it
+// does not learn the id of the log.
 func (h *Hub) rejectCredential(j joinRequest, reason, hint string) error {
 	h.cfg.Access.RecordFailure(j.remote)
-	if log := h.cfg.Engine.LogID().String(); j.log != "" && j.log != log {
-		hint = fmt.Sprintf("this agent joined log %.80q but this server uses log %s: "+
-			"check whether --server names servers of two clusters", j.log, log)
+	if j.log != "" && j.log != h.cfg.Engine.LogID().String() {
+		hint = fmt.Sprintf("this agent joined log %.80q but this server uses another one: "+
+			"check whether --server names servers of two clusters", j.log)
 	}
 	return problem.New(client.Unauthorised, reason, hint)
 }

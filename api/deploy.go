@@ -122,7 +122,7 @@ func (a *API) routePreview() {
 		if err != nil {
 			return nil, err
 		}
-		reach, position, err := a.cfg.Queries.Reach(in.command(callerOf(ctx).Origin))
+		reach, position, err := a.cfg.Queries.Reach(callerOf(ctx).Principal, in.command(callerOf(ctx).Origin))
 		return &answer[explain.Reach]{Position: position.String(), Body: reach}, err
 	})
 }

@@ -262,7 +262,7 @@ func (a *API) position() string { return a.cfg.Queries.Position().String() }
 
 // Key is the idempotency key of a write.
 type Key struct {
-	Key string `header:"Idempotency-Key" doc:"A UUID. A write that is repeated with the same key is executed only once."`
+	Key string `header:"Idempotency-Key" doc:"A UUID. A write that is repeated with the same key and token is executed only once."`
 }
 
 // command converts a request to a command.

@@ -222,7 +222,8 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 		case m == nil:
 			return machineNotFound(name)
 		case m.Environment != c.Environment:
-			return conflict("machine %s is in environment %s, not in %s", name, m.Environment, c.Environment)
+			return conflict("machine %s is in environment %s, not in %s", name, m.Environment, c.Environment).
+				reveals("", m.Environment, machineNotFound(name))
 		case !InScope(m, c.Environment, p.Settings.Roles, nil) && len(c.Machines) > 0:
 			return conflict("machine %s has none of the roles of project %s: %s", name, c.Project,
 				JoinNames(p.Settings.Roles))
@@ -278,7 +279,7 @@ func (c CancelDeployment) Decide(w World) ([]Event, *Rejection) {
 	d := w.Deployment(c.Deployment)
 	switch {
 	case d == nil:
-		return nil, notFound("deployment %s does not exist", c.Deployment).hint("`drover get deployments` lists them")
+		return nil, deploymentNotFound(c.Deployment)
 	case d.Cancelled:
 		return nil, nil
 	case d.Ended:
@@ -392,6 +393,10 @@ func (c LiftHold) notHeld(w World) *Rejection {
 			hint("`drover why %s` shows its holds", c.Machine)
 	}
 	return notFound("machine %.80q is not held for project %s", c.Machine, c.Project)
+}
+
+func deploymentNotFound(id ID) *Rejection {
+	return notFound("deployment %s does not exist", id).hint("`drover get deployments` lists them")
 }
 
 func sameTime(a, b *time.Time) bool {

@@ -34,6 +34,7 @@ type Subject struct {
 	Machine     string
 	Environment string
 	Release     string
+	Trigger     string
 	Deployment  ID
 }
 

@@ -137,22 +137,22 @@ func describeProjectDeleted(e ProjectDeleted, d *Description) {
 }
 
 func describeTriggerDefined(e TriggerDefined, d *Description) {
-	d.Origin, d.Details = e.Origin, d.Details+"/"+e.Trigger
+	d.Origin, d.Details, d.Subject.Trigger = e.Origin, d.Details+"/"+e.Trigger, e.Trigger
 	d.Sentence = fmt.Sprintf("trigger %s defined", e.Trigger)
 }
 
 func describeTriggerEnabled(e TriggerEnabled, d *Description) {
-	d.Origin, d.Details = e.Origin, d.Details+"/"+e.Trigger
+	d.Origin, d.Details, d.Subject.Trigger = e.Origin, d.Details+"/"+e.Trigger, e.Trigger
 	d.Sentence = fmt.Sprintf("trigger %s enabled", e.Trigger)
 }
 
 func describeTriggerDisabled(e TriggerDisabled, d *Description) {
-	d.Origin, d.Details = e.Origin, d.Details+"/"+e.Trigger
+	d.Origin, d.Details, d.Subject.Trigger = e.Origin, d.Details+"/"+e.Trigger, e.Trigger
 	d.Sentence = fmt.Sprintf("trigger %s disabled", e.Trigger)
 }
 
 func describeTriggerDeleted(e TriggerDeleted, d *Description) {
-	d.Origin, d.Details = e.Origin, d.Details+"/"+e.Trigger
+	d.Origin, d.Details, d.Subject.Trigger = e.Origin, d.Details+"/"+e.Trigger, e.Trigger
 	d.Sentence = fmt.Sprintf("trigger %s deleted", e.Trigger)
 }
 

@@ -76,7 +76,11 @@ func (s Principal) Refuse(n Need) *Rejection {
 	case s.Only != nil && s.Void == "" && (n.Verb != AgentVerb || s.Only != agentOnly):
 		return s.Only
 	}
-	return reject(Forbidden, "%s", s.refusal(n)).hint("%s", n.remedy())
+	r := reject(Forbidden, "%s", s.refusal(n)).hint("%s", n.remedy())
+	if !n.Deployment.IsZero() {
+		r.reveals(n.Project, n.Environment, deploymentNotFound(n.Deployment))
+	}
+	return r.For(s)
 }
 
 // grantFor returns the first grant that covers a need, or nil.
@@ -250,18 +254,35 @@ func orAll(names []string) []string {
 // everyName are the names of a grant without a limit.
 var everyName = []string{All}
 
+// TokenOf returns the id of the token that a command was sent with. It is empty for the commands of agents and of drover
+// itself.
+func TokenOf(c Command) string {
+	if sent, ok := c.(interface{ Sender() Actor }); ok {
+		return sent.Sender().Token
+	}
+	return ""
+}
+
 // Authorize rejects a command unless the token that it was sent with grants what it needs in this World. It accepts
 // commands without a token: those of agents, whose transport checks them, and those of drover itself.
 func Authorize(w World, c Command) *Rejection {
-	sent, ok := c.(interface{ Sender() Actor })
-	if !ok || sent.Sender().Token == "" {
+	token := TokenOf(c)
+	if token == "" {
 		return nil
 	}
-	s := TokenPrincipal(w, sent.Sender().Token, time.Time{})
+	s := TokenPrincipal(w, token, time.Time{})
 	for _, n := range c.Needs(w) {
 		if r := s.Refuse(n); r != nil {
 			return r
 		}
 	}
 	return nil
+}
+
+// ForSender returns the rejection of a command as its sender gets it: without what the sender may not read.
+func ForSender(w World, c Command, r *Rejection) *Rejection {
+	if token := TokenOf(c); r != nil && token != "" {
+		return r.For(TokenPrincipal(w, token, time.Time{}))
+	}
+	return r
 }

@@ -153,7 +153,7 @@ func (c Retry) Needs(w World) []Need { return onMachine(w, RetryVerb, c.Project,
 // Needs returns what the command needs.
 func (c CancelDeployment) Needs(w World) []Need {
 	if d := w.Deployment(c.Deployment); d != nil {
-		return in(CancelVerb, d.Project, d.Environment)
+		return []Need{{Verb: CancelVerb, Project: d.Project, Environment: d.Environment, Deployment: c.Deployment}}
 	}
 	return in(CancelVerb, "", "")
 }

@@ -20,6 +20,26 @@ type Rejection struct {
 	Reason string
 	// Hint suggests what to do instead; may be empty.
 	Hint string
+
+	// about is what a caller must be permitted to read to get this rejection; missing is the one that others get. It
+	// is nil if the rejection reveals nothing.
+	about   Need
+	missing *Rejection
+}
+
+// reveals sets what the rejection reveals: something in a project and an environment. Callers who may not read it get
+// missing, the rejection for something that does not exist.
+func (r *Rejection) reveals(project, environment string, missing *Rejection) *Rejection {
+	r.about, r.missing = Need{Verb: ReadVerb, Project: project, Environment: environment}, missing
+	return r
+}
+
+// For returns the rejection that a caller gets: it does not reveal what the caller may not read.
+func (r *Rejection) For(caller Principal) *Rejection {
+	if r == nil || r.missing == nil || caller.Allows(r.about) {
+		return r
+	}
+	return r.missing
 }
 
 // Error returns the reason, followed by the hint in parentheses.

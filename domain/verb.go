@@ -133,6 +133,8 @@ type Need struct {
 	// Trigger is the trigger of Project that the caller named. Sentences mention it instead of Environment, so that they
 	// do not reveal whether it exists and where it deploys.
 	Trigger string
+	// Deployment is the deployment that the caller named. It does not exist for a caller who may not read it.
+	Deployment ID
 }
 
 // String returns the need as part of a sentence, such as "deploy project shop in environment production".

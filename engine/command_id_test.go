@@ -72,13 +72,13 @@ func TestCommandSentBeforeAnUpgradeIsRecognizedByItsKey(t *testing.T) {
 		h.Add(domain.ProjectStream("shop"),
 			domain.ProjectDefined{Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "true"}}}})
 		h.Fence.Raised = 9
-		result, err := repeatResult(h.View, c.receipt, domain.ID{9}, c.command)
+		result, err := repeatResult(h.View, c.receipt, []domain.ID{{9}}, c.command)
 		require.Equal(t, c.repeat, result.Repeat, "%+v", c)
 		if !c.repeat {
 			require.ErrorContains(t, err, "was used for another command")
 		}
 		h.Fence.Raised = 0 // no older version has written to the log
-		_, err = repeatResult(h.View, c.receipt, domain.ID{9}, c.command)
+		_, err = repeatResult(h.View, c.receipt, []domain.ID{{9}}, c.command)
 		require.ErrorContains(t, err, "was used for another command")
 	}
 }

@@ -142,13 +142,18 @@ func (e *Engine) decideAfter(ctx context.Context, point ReadPoint, id domain.ID,
 func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p plan, err error) {
 	e.Read(func(v *projections.View) {
 		result = Result{Position: v.Position}
-		world, first := v.World(), commandID(e.made, id, command)
-		if receipt, ok := v.Receipt(id); ok {
-			result, err = repeatResult(v, receipt, first, command)
-			return
+		world, token := v.World(), domain.TokenOf(command)
+		first := e.firstID(v, id, token, command)
+		receipt, known := v.Receipt(id, token) // what the caller did is no secret to it, even without the permission
+		if !known {
+			if rejection := domain.Authorize(world, command); rejection != nil {
+				err = rejection
+				return
+			}
+			receipt, known = v.Receipt(id, "") // of a version that recorded no token
 		}
-		if rejection := domain.Authorize(world, command); rejection != nil {
-			err = rejection
+		if known {
+			result, err = repeatResult(v, receipt, []domain.ID{first, commandID(e.made, id, command)}, command)
 			return
 		}
 		if err = e.accepts(v, command, streamsOf(command, world)); err != nil {
@@ -156,7 +161,7 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 		}
 		facts, rejection := command.Decide(world)
 		if rejection != nil {
-			err = rejection
+			err = domain.ForSender(world, command, rejection)
 			return
 		}
 		p, err = e.planCommand(v, id, first, command.Stream(world), facts)
@@ -164,10 +169,11 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 	return result, p, err
 }
 
-// repeatResult returns the result of a command whose idempotency key was used before.
-func repeatResult(v *projections.View, receipt projections.Receipt, first domain.ID, command domain.Command) (Result,
+// repeatResult returns the result of a command whose idempotency key was used before. first are the ids that its first
+// event can have.
+func repeatResult(v *projections.View, receipt projections.Receipt, first []domain.ID, command domain.Command) (Result,
 	error) {
-	if receipt.First != first && !fromOlderVersion(v, receipt, command) {
+	if !slices.Contains(first, receipt.First) && !fromOlderVersion(v, receipt, command) {
 		return Result{}, &domain.Rejection{Kind: domain.Conflict,
 			Reason: "the idempotency key was used for another command",
 			Hint:   "use a new key for each command"}
@@ -299,6 +305,15 @@ func (s *SetAside) Unwrap() error { return s.Rejection }
 func commandID(log uuid.UUID, id domain.ID, command domain.Command) domain.ID {
 	name := fmt.Appendf(nil, "%s\x00%s\x00%s", id, domain.CommandName(command), domain.CommandContent(command))
 	return domain.ID(uuid.NewSHA1(log, name))
+}
+
+// firstID returns the id of a command's first event. It depends on the token only if another caller used the same
+// idempotency key first: servers of earlier versions know only the other id.
+func (e *Engine) firstID(v *projections.View, id domain.ID, token string, command domain.Command) domain.ID {
+	if token != "" && v.IsShared(id, token) {
+		id = domain.ID(uuid.NewSHA1(uuid.UUID(id), []byte(token)))
+	}
+	return commandID(e.made, id, command)
 }
 
 func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream string, facts []domain.Event) (plan,

@@ -161,7 +161,7 @@ func NewlyDue(before, after []Due) []Due {
 // Projects returns the projects, sorted by name.
 func Projects(v *projections.View, f Filter) List[Project] {
 	return page(v, f, namesAfter(v.Projects, f.After), func(name string) (Project, bool) {
-		return project(v.Projects[name]), f.Project == "" || f.Project == name
+		return project(v, v.Projects[name]), f.Project == "" || f.Project == name
 	}, nil)
 }
 
@@ -171,13 +171,20 @@ func ProjectOf(v *projections.View, name string) (Project, bool) {
 	if p == nil {
 		return Project{}, false
 	}
-	return project(p), true
+	return project(v, p), true
 }
 
-func project(p *projections.Project) Project {
+func project(v *projections.View, p *projections.Project) Project {
+	waiting := p.Waiting()
 	shown := Project{Name: p.Name, Enabled: !p.Disabled, Roles: orEmpty(p.Settings.Roles), Releases: len(p.Releases),
 		Triggers: namesAfter(p.Triggers, ""), Environments: []EnvironmentStatus{},
-		Waiting: len(p.Waiting()), Spec: p.Settings}
+		Waiting: len(waiting), Spec: p.Settings, environmentsOf: map[string][]string{}, waitingIn: map[string]int{}}
+	for name, t := range p.Triggers {
+		shown.environmentsOf[name] = t.Settings.Environments
+	}
+	for _, name := range waiting {
+		shown.waitingIn[environmentAt(v, name, v.Position)]++
+	}
 	for _, environment := range namesAfter(p.Environments, "") {
 		status := EnvironmentStatus{Environment: environment, Release: p.ReleaseIn(environment)}
 		if pin := p.PinIn(environment); pin != nil {
@@ -196,9 +203,9 @@ func Triggers(v *projections.View, f Filter) List[Trigger] {
 	for _, p := range projectsOf(v) {
 		waiting := waitingBy(v, p)
 		for name, t := range p.Triggers {
-			shown := trigger(v, p, t, waiting[name])
-			if (f.Project == "" || f.Project == p.Name) && (f.Environment == "" || serves(t, f.Environment)) {
-				all[p.Name+"/"+name] = shown
+			if (f.Project == "" || f.Project == p.Name) && f.seesEnvironmentOf(p.Name) &&
+				(f.Environment == "" || serves(t, f.Environment)) {
+				all[p.Name+"/"+name] = trigger(v, p, t, waiting[name])
 			}
 		}
 	}
@@ -214,13 +221,21 @@ func TriggerOf(v *projections.View, project, name string) (Trigger, bool) {
 	return trigger(v, p, p.Triggers[name], waitingBy(v, p)[name]), true
 }
 
-// waitingBy counts the open candidates of a project by trigger.
-func waitingBy(v *projections.View, p *projections.Project) map[string]int {
-	count := map[string]int{}
+// seesEnvironmentOf reports whether the reader may select what belongs to a project by the environment of the filter.
+func (f Filter) seesEnvironmentOf(project string) bool {
+	return f.Environment == "" || f.Sees.may(project, f.Environment)
+}
+
+// waitingBy counts the open candidates of a project by trigger and environment.
+func waitingBy(v *projections.View, p *projections.Project) map[string]map[string]int {
+	count := map[string]map[string]int{}
 	for _, name := range p.Waiting() {
 		if m := v.Machines[name]; m != nil {
 			for _, c := range v.Candidates(p, m) {
-				count[c.Trigger]++
+				if count[c.Trigger] == nil {
+					count[c.Trigger] = map[string]int{}
+				}
+				count[c.Trigger][m.Environment]++
 			}
 		}
 	}
@@ -231,12 +246,15 @@ func serves(t *domain.Trigger, environment string) bool {
 	return slices.Contains(t.Settings.Environments, environment) || slices.Contains(t.Settings.Environments, "*")
 }
 
-func trigger(v *projections.View, p *projections.Project, t *domain.Trigger, waiting int) Trigger {
+func trigger(v *projections.View, p *projections.Project, t *domain.Trigger, waiting map[string]int) Trigger {
 	shown := Trigger{Name: t.Name, Project: p.Name, Enabled: !t.Disabled, Events: []string{},
 		Environments: orEmpty(t.Settings.Environments),
-		Roles:        orEmpty(t.Settings.Roles), Redeploy: t.Settings.Redeploy, Waiting: waiting}
+		Roles:        orEmpty(t.Settings.Roles), Redeploy: t.Settings.Redeploy, waitingIn: waiting}
 	for _, category := range t.Settings.Events {
 		shown.Events = append(shown.Events, string(category))
+	}
+	for _, count := range waiting {
+		shown.Waiting += count
 	}
 	shown.Missing = MissingEnvironments(v, t)
 	return shown
@@ -256,7 +274,7 @@ func MissingEnvironments(v *projections.View, t *domain.Trigger) (missing []stri
 func Releases(v *projections.View, f Filter) List[Release] {
 	all, keys := map[string]Release{}, []string{}
 	for _, p := range projectsOf(v) {
-		if f.Project != "" && f.Project != p.Name {
+		if f.Project != "" && f.Project != p.Name || !f.seesEnvironmentOf(p.Name) {
 			continue
 		}
 		for _, version := range p.Versions {

@@ -44,6 +44,9 @@ func (e *Environment) limit(s Sees) bool { return s.may("", e.Name) }
 func (p *Project) limit(s Sees) bool {
 	p.Environments = slices.DeleteFunc(p.Environments,
 		func(e EnvironmentStatus) bool { return !s.may(p.Name, e.Environment) })
+	p.Triggers = slices.DeleteFunc(p.Triggers,
+		func(name string) bool { return !s.seesSomeOf(p.Name, p.environmentsOf[name]) })
+	p.Waiting = s.waiting(p.Name, p.waitingIn)
 	return s.may(p.Name, "")
 }
 
@@ -51,7 +54,23 @@ func (p *Project) limit(s Sees) bool {
 func (t *Trigger) limit(s Sees) bool {
 	hidden := func(name string) bool { return name != domain.All && !s.may(t.Project, name) }
 	t.Environments, t.Missing = slices.DeleteFunc(t.Environments, hidden), slices.DeleteFunc(t.Missing, hidden)
+	t.Waiting = s.waiting(t.Project, t.waitingIn)
 	return s.may(t.Project, "") && len(t.Environments) > 0
+}
+
+// waiting adds up what waits in the environments that the reader may see.
+func (s Sees) waiting(project string, in map[string]int) (sum int) {
+	for environment, count := range in {
+		if s.may(project, environment) {
+			sum += count
+		}
+	}
+	return sum
+}
+
+// seesSomeOf reports whether a reader may see that a trigger for these environments exists.
+func (s Sees) seesSomeOf(project string, environments []string) bool {
+	return slices.ContainsFunc(environments, func(name string) bool { return name == domain.All || s.may(project, name) })
 }
 
 // SeesTrigger reports whether a reader may see all settings of a trigger.
@@ -74,48 +93,98 @@ func LimitDue(s Sees, list []Due) []Due {
 	return slices.DeleteFunc(list, func(d Due) bool { return !s.may(d.Project, d.Environment) })
 }
 
-// SeesEvent reports whether a reader may see an event of the view. The events of a machine belong to the environment
-// that it is in now. If the view no longer has the machine or the deployment, the reader must see all environments.
-// Events that belong to no project and no environment are only for readers who may read everything.
-func SeesEvent(v *projections.View, s Sees, rec eventlog.Recorded) bool {
+// Visible returns the part of an event of the view that a reader may see, and false if the reader must not see that the
+// event exists. The events of a machine belong to the environment that it is in now, and those of a trigger to the
+// environments that it has now. If the view no longer has the machine, the trigger or the deployment, the reader must
+// see all environments. Events that belong to no project and no environment are only for readers who may read
+// everything.
+func Visible(v *projections.View, s Sees, rec eventlog.Recorded) (eventlog.Recorded, bool) {
 	if s.all() {
-		return true
+		return rec, true
 	}
 	fact, err := domain.Decode(rec.Type, rec.Data)
 	if err != nil {
-		return false
+		return rec, false
 	}
+	if lost, ok := fact.(domain.MachineLostState); ok {
+		return s.lostState(v, rec, lost)
+	}
+	return rec, s.seesEvent(v, rec, fact)
+}
+
+// VisibleOf returns what Visible returns for each of the events.
+func VisibleOf(v *projections.View, s Sees, all []eventlog.Recorded) (seen []eventlog.Recorded) {
+	if s.all() {
+		return all
+	}
+	for _, rec := range all {
+		if part, ok := Visible(v, s, rec); ok {
+			seen = append(seen, part)
+		}
+	}
+	return seen
+}
+
+// lostState leaves out the projects that the reader must not see. The event is hidden if none is left.
+func (s Sees) lostState(v *projections.View, rec eventlog.Recorded, fact domain.MachineLostState) (eventlog.Recorded,
+	bool) {
+	_, machine := domain.SplitStream(rec.Stream)
+	environment := environmentAt(v, machine, rec.Position)
+	fact.Lost = slices.DeleteFunc(fact.Lost, func(l domain.LostSuccess) bool { return !s.may(l.Project, environment) })
+	if len(fact.Lost) == 0 {
+		return rec, false
+	}
+	var err error
+	_, rec.Data, err = domain.Encode(fact)
+	return rec, err == nil
+}
+
+func (s Sees) seesEvent(v *projections.View, rec eventlog.Recorded, fact domain.Event) bool {
 	about := domain.Describe(fact, domain.Place{Stream: rec.Stream, ID: domain.ID(rec.ID)}).Subject
 	switch about.Kind {
 	case domain.EnvironmentStreams:
 		return s.may("", about.Name)
 	case domain.MachineStreams:
-		return s.may("", environmentOf(v, about.Name))
+		return s.may("", environmentAt(v, about.Name, rec.Position))
 	case domain.ReleaseStreams:
 		return s.may(about.Project, "")
 	case domain.ProjectStreams, domain.PartStreams:
 		if defined, ok := fact.(domain.TriggerDefined); ok {
 			return s.SeesTrigger(about.Project, defined.Settings)
 		}
-		return s.seesProjectEvent(v, about)
+		return s.seesProjectEvent(v, about, rec.Position)
 	}
 	return false
 }
 
-func (s Sees) seesProjectEvent(v *projections.View, about domain.Subject) bool {
-	if !about.Deployment.IsZero() {
-		facts := v.World().Deployment(about.Deployment)
-		return facts != nil && s.may(facts.Project, cmp.Or(facts.Environment, domain.All))
-	}
-	if about.Machine != "" {
-		return s.may(about.Project, environmentOf(v, about.Machine))
+func (s Sees) seesProjectEvent(v *projections.View, about domain.Subject, position eventlog.Position) bool {
+	switch {
+	case !about.Deployment.IsZero():
+		if facts := v.World().Deployment(about.Deployment); facts != nil {
+			about.Project, about.Environment = facts.Project, facts.Environment
+		}
+		return s.may(cmp.Or(about.Project, domain.All), cmp.Or(about.Environment, domain.All))
+	case about.Machine != "":
+		return s.may(about.Project, environmentAt(v, about.Machine, position))
+	case about.Trigger != "":
+		return s.seesTriggerEvent(v, about.Project, about.Trigger)
 	}
 	return s.may(about.Project, about.Environment)
 }
 
-// environmentOf returns the environment of a machine, and domain.All for a machine that does not exist.
-func environmentOf(v *projections.View, machine string) string {
-	if m := v.Machines[machine]; m != nil {
+// seesTriggerEvent reports whether a reader may see an event of a trigger that contains nothing but its name.
+func (s Sees) seesTriggerEvent(v *projections.View, project, trigger string) bool {
+	p := v.Projects[project]
+	if p == nil || p.Triggers[trigger] == nil {
+		return s.may(project, domain.All)
+	}
+	return s.may(project, "") && s.seesSomeOf(project, p.Triggers[trigger].Settings.Environments)
+}
+
+// environmentAt returns the environment of a machine that had an event at a position. It returns domain.All if the
+// machine was deleted since, even if there is another one of its name.
+func environmentAt(v *projections.View, machine string, position eventlog.Position) string {
+	if m := v.Machines[machine]; m != nil && m.Added <= position {
 		return m.Environment
 	}
 	return domain.All

@@ -165,6 +165,9 @@ type Project struct {
 	Environments []EnvironmentStatus `json:"environments"`
 	Waiting      int                 `json:"waiting"` // machines with an open candidate
 	Spec         any                 `json:"spec"`
+
+	environmentsOf map[string][]string // the environments of each trigger
+	waitingIn      map[string]int      // Waiting by environment
 }
 
 // EnvironmentStatus is the release and the pin of a project in one environment.
@@ -187,6 +190,8 @@ type Trigger struct {
 	Waiting      int      `json:"waiting"`
 	// Missing lists the environments that the trigger names but that do not exist.
 	Missing []string `json:"missing,omitempty"`
+
+	waitingIn map[string]int // Waiting by environment
 }
 
 // Release is what `get releases` shows.

@@ -83,8 +83,9 @@ func (l *Loading) header() (indexed bool) {
 	}
 	for _, r := range in.Receipts {
 		r.Receipt.at = r.At
-		v.receipts.order = append(v.receipts.order, r.Command)
-		v.receipts.byCommand[r.Command] = r.Receipt
+		key := receiptKey{r.Command, r.Receipt.Token}
+		v.receipts.order = append(v.receipts.order, key)
+		v.receipts.put(key, r.Receipt)
 	}
 	return in.ListenersIndexed
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
 )
 
 // changed saves a view and changes the items of its folds. The item of a fold is what its Save returns.
@@ -44,7 +46,7 @@ func TestSnapshotHasNoBoundOnTheNumberOfItems(t *testing.T) {
 	for n := range 132_000 { // the library allows 131 072 unless told otherwise
 		id := domain.ID{0: 1, 13: byte(n >> 16), 14: byte(n >> 8), 15: byte(n)}
 		v.pruned[id] = Pruned{}
-		v.receipts.byCommand[id], v.receipts.order = Receipt{}, append(v.receipts.order, id)
+		v.receipts.byCommand[id], v.receipts.order = Receipt{}, append(v.receipts.order, receiptKey{command: id})
 	}
 	loaded, err := Load(changed(t, v, asSaved))
 	require.NoError(t, err)
@@ -159,4 +161,37 @@ func TestViewWithADanglingReferenceIsNotSaved(t *testing.T) {
 		require.EqualError(t, v.Save(&out), c.want, what)
 		require.Zero(t, out.Len())
 	}
+}
+
+func TestSnapshotKeepsTheReceiptsOfCallersWhoUsedOneKey(t *testing.T) {
+	v, command := New(), uuid.New()
+	add := func(token string, e domain.Event) {
+		name, data, err := domain.Encode(e)
+		require.NoError(t, err)
+		v.Apply(eventlog.Recorded{Stream: "project/shop", Position: v.Position + 1,
+			Event: eventlog.Event{ID: uuid.New(), Type: name, Data: data, Command: command}})
+		receipt, known := v.Receipt(domain.ID(command), token)
+		require.True(t, known)
+		require.Equal(t, v.Position, receipt.Position, "the receipt includes the newest event")
+	}
+	by := func(token string) domain.Origin {
+		return domain.Origin{Actor: domain.Actor{Kind: domain.TokenActor, ID: token, Token: token}}
+	}
+	add("one", domain.ProjectDefined{Origin: by("one")})
+	add("two", domain.ProjectDisabled{Origin: by("two")})
+	add("two", domain.DeploymentEnded{}) // a further event of the same command, without an actor
+	add("one", domain.ProjectEnabled{Origin: by("one")})
+	loaded, err := Load(changed(t, v, asSaved))
+	require.NoError(t, err)
+	require.Equal(t, v.receipts, loaded.receipts)
+	for token, shared := range map[string]bool{"one": false, "two": true, "three": true} {
+		require.Equal(t, shared, loaded.IsShared(domain.ID(command), token), token)
+	}
+	_, known := loaded.Receipt(domain.ID(command), "three")
+	require.False(t, known)
+	loaded.receipts.now += ReceiptAge + 1
+	loaded.receipts.removeOld()
+	require.Empty(t, loaded.receipts.order)
+	require.Empty(t, loaded.receipts.byCommand)
+	require.Empty(t, loaded.receipts.shared)
 }

@@ -41,7 +41,7 @@ func (c *commands) pass(d time.Duration) {
 }
 
 func (c *commands) known(command domain.ID) bool {
-	_, known := c.Receipt(command)
+	_, known := c.Receipt(command, "")
 	return known
 }
 
@@ -67,7 +67,7 @@ func TestReceiptHasTheFirstAndTheLastEventOfItsCommand(t *testing.T) {
 }
 
 func (c *commands) receipt(command domain.ID) projections.Receipt {
-	r, known := c.Receipt(command)
+	r, known := c.Receipt(command, "")
 	require.True(c.t, known)
 	return r
 }

@@ -215,9 +215,9 @@ func (s *Saving) header() *saved {
 	for stream, h := range v.heads {
 		out.Heads[stream] = savedHead{Revision: h.revision, Newest: h.newest}
 	}
-	for _, command := range v.receipts.order {
-		r := v.receipts.byCommand[command]
-		out.Receipts = append(out.Receipts, savedReceipt{command, r, r.at})
+	for _, key := range v.receipts.order {
+		r, _ := v.receipts.get(key)
+		out.Receipts = append(out.Receipts, savedReceipt{key.command, r, r.at})
 	}
 	return out
 }

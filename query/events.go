@@ -101,13 +101,7 @@ func (q *Queries) visible(ctx context.Context, see explain.Sees, page []eventlog
 	if err := q.cfg.Engine.WaitFor(ctx, page[len(page)-1].Position); err != nil {
 		return nil, err
 	}
-	q.cfg.Engine.Read(func(v *projections.View) {
-		for _, rec := range page {
-			if explain.SeesEvent(v, see, rec) {
-				seen = append(seen, rec)
-			}
-		}
-	})
+	q.cfg.Engine.Read(func(v *projections.View) { seen = explain.VisibleOf(v, see, page) })
 	return seen, nil
 }
 

@@ -240,11 +240,12 @@ func applyHypothetical(v *projections.View, stream string, fact domain.Event) er
 	return nil
 }
 
-// Reach returns the machines that a deployment would reach now, or the rejection of the deployment.
-func (q *Queries) Reach(deploy domain.Deploy) (reach explain.Reach, position eventlog.Position, err error) {
+// Reach returns the machines that a deployment would reach now, or the rejection of the deployment as the caller may see
+// it.
+func (q *Queries) Reach(caller domain.Principal, deploy domain.Deploy) (reach explain.Reach, position eventlog.Position, err error) {
 	q.cfg.Engine.Read(func(v *projections.View) {
 		if _, rejection := deploy.Decide(v.World()); rejection != nil {
-			err = rejection
+			err = rejection.For(caller)
 			return
 		}
 		reach, position = explain.ReachOf(v, deploy), v.Position

@@ -50,7 +50,8 @@ func (q *Queries) Why(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 			return answers, err
 		}
 		q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) {
-			answers.Items = append(answers.Items, explain.WhyOf(v, age, project, in.Machine, past, names))
+			seen := explain.VisibleOf(v, in.Sees, past)
+			answers.Items = append(answers.Items, explain.WhyOf(v, age, project, in.Machine, seen, names))
 		})
 	}
 	if err := q.cfg.Engine.Stopped(); err != nil {
@@ -78,7 +79,8 @@ func (q *Queries) whyAt(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 		if err != nil {
 			return answers, err
 		}
-		answers.Items = append(answers.Items, explain.WhyOf(v, age, project, in.Machine, past, names))
+		seen := explain.VisibleOf(v, in.Sees, past)
+		answers.Items = append(answers.Items, explain.WhyOf(v, age, project, in.Machine, seen, names))
 	}
 	return answers, nil
 }
