@@ -78,7 +78,7 @@ func (s Principal) Refuse(n Need) *Rejection {
 	}
 	r := reject(Forbidden, "%s", s.refusal(n)).hint("%s", n.remedy())
 	if !n.Deployment.IsZero() {
-		r.reveals(n.Project, n.Environment, deploymentNotFound(n.Deployment))
+		r = r.reveals(n.Project, n.Environment, deploymentNotFound(n.Deployment))
 	}
 	return r.For(s)
 }

@@ -54,6 +54,7 @@ const maxOwn = 100
 // appended later is never at a position that a read has passed, so this holds for every log.
 func (c *checkpoint) isNext(events int, last eventlog.Position) bool {
 	at := c.folded().at
+	//nolint:gosec // the number of events of an append is small
 	return at > 0 && last == at+eventlog.Position(events) && len(c.own)+events <= maxOwn
 }
 

@@ -354,7 +354,7 @@ func (e *Engine) foldOwn(ctx context.Context, p plan, appended eventlog.Appended
 			behind := n - 1 - i
 			page[i] = eventlog.Recorded{Event: event, Stream: p.stream,
 				Revision: appended.Revision - eventlog.Revision(behind),
-				Position: appended.Position - eventlog.Position(behind)}
+				Position: appended.Position - eventlog.Position(behind)} //nolint:gosec // at least 0
 		}
 		e.newest.foldOwn(page, e.fold)
 	}

@@ -17,11 +17,11 @@ func openInside(parent *os.File, name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(handle)
+	defer func() { _ = unix.Close(handle) }()
 	var stat unix.Stat_t
 	if err := unix.Fstat(handle, &stat); err == nil && stat.Mode&0o700 != 0o700 {
 		// a handle has no chmod; this path names the file of the handle, wherever it is
-		_ = os.Chmod(fmt.Sprintf("/proc/self/fd/%d", handle), 0o700)
+		_ = os.Chmod(fmt.Sprintf("/proc/self/fd/%d", handle), 0o700) //nolint:gosec // a folder, for its owner
 	}
 	fd, err := unix.Openat(handle, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

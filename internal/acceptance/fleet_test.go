@@ -32,7 +32,7 @@ type fleet struct {
 func newFleet(t *testing.T) (*fleet, *harness.Process) {
 	t.Helper()
 	f := &fleet{Host: harnesstest.NewHost(t, program), t: t, agents: map[string]*harness.Process{}}
-	f.Env = append(f.Env, "FLEET="+f.Folder)
+	f.Env = append(f.Env, "FLEET="+f.Folder, "DROVER_PASS_ENV=FLEET")
 	f.server = harness.Server{Listen: harnesstest.FreeAddress(t), Tick: time.Second,
 		Data: filepath.Join(f.Folder, "server")}
 	server := f.Start(f.server.Spec())

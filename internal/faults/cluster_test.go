@@ -188,7 +188,7 @@ func (c *cluster) addAgent(n int) {
 	described := harness.Agent{Name: a.name, Environment: a.environment, Roles: []string{"web"},
 		Servers: servers, Join: c.join, Data: home}
 	spec := described.Spec()
-	spec.Env = append(spec.Env, "DROVER_RELAY=true") // the proxies are relays
+	spec.Env = append(spec.Env, "DROVER_RELAY=true", "DROVER_PASS_ENV=RAN") // the proxies are relays
 	a.supervised = c.supervise(c.agentHost, a.name, home, spec)
 	c.agents = append(c.agents, a)
 }
