@@ -192,7 +192,7 @@ func (f *fleet) startAgent(machine, join string) (*harness.Process, error) {
 	agent := harness.Agent{Name: machine, Environment: environment, Roles: []string{"web"},
 		Servers: f.client.Servers, Join: join, Data: f.path("machines", machine, "agent")}
 	spec := agent.Spec()
-	spec.Env = append(spec.Env, "SITE="+f.site(machine))
+	spec.Env = append(spec.Env, "SITE="+f.site(machine), "DROVER_PASS_ENV=SITE")
 	return f.start(machine, spec)
 }
 
