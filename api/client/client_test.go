@@ -43,7 +43,8 @@ func TestUnavailableServerIsSkipped(t *testing.T) {
 		keys[r.Header.Get(client.KeyHeader)]++
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
-	c := &client.Client{Servers: []string{unusedAddress(t), busy, serve(t, clienttest.Proves("id.abc", answer))}, Token: "id.abc"}
+	answering := serve(t, clienttest.Proves("id.abc", answer)) // first: it could get the unused address
+	c := &client.Client{Servers: []string{unusedAddress(t), busy, answering}, Token: "id.abc"}
 	written, err := c.Write(context.Background(), client.Path("machines", "a/b", "enable"), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, client.Written{Position: "7", Events: []string{"MachineEnabled"}}, written)
@@ -59,7 +60,6 @@ func TestEveryErrorIsAProblemWithAKindAndAHint(t *testing.T) {
 		server string
 		kind   string
 	}{
-		"no server":   {unusedAddress(t), client.Unavailable},
 		"invalid URL": {"localhost", client.Invalid},
 		"other error": {serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "<html>", 404)
@@ -71,6 +71,7 @@ func TestEveryErrorIsAProblemWithAKindAndAHint(t *testing.T) {
 		"aborted response": {serve(t, func(http.ResponseWriter, *http.Request) {
 			panic(http.ErrAbortHandler)
 		}), client.Unavailable},
+		"no server": {unusedAddress(t), client.Unavailable}, // last: another server could get the address
 	} {
 		var into struct{}
 		_, err := (&client.Client{Servers: []string{c.server}}).Get(context.Background(), "/machines", nil, &into)
