@@ -30,6 +30,16 @@ func (r *reads) take(ctx context.Context) error {
 	}
 }
 
+// tryTake takes the right to read if nobody has it.
+func (r *reads) tryTake() bool {
+	select {
+	case r.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 func (r *reads) release() { <-r.turn }
 
 // ReadPoint returns the current point.
