@@ -8,6 +8,8 @@
 //	limits.go       the token buckets of each machine
 //	proof.go        the handshake by which agent and server prove who they are
 //	admission.go    whether an agent is admitted: join tokens, secrets, cloned disks
+//	memory.go       what an agent remembers of the log, compared with the log before the welcome
+//	workers.go      goroutines that wait for the work of sessions
 //	inbox.go        reading the messages of a connected agent, apart from handling them
 //	session.go      handling the messages of a connected agent
 //	push.go         the messages to a connected agent

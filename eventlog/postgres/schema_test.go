@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"errors"
 	"iter"
 	neturl "net/url"
 	"strings"
@@ -279,7 +278,7 @@ func TestOlderServerNeitherReadsNorAppendsAfterMigration(t *testing.T) {
 	require.NotErrorIs(t, refused, eventlog.ErrUnknownOutcome)
 	requireMessage(t, refused, "a newer drover has migrated the log", "upgrade this server")
 	for _, read := range []iter.Seq2[eventlog.Recorded, error]{old.ReadAll(ctx, 0, 0), old.ReadStream(ctx, "a", 0, 0)} {
-		require.ErrorIs(t, errorOf(read), eventlog.ErrForeign)
+		require.ErrorIs(t, firstError(read), eventlog.ErrForeign)
 	}
 	var last eventlog.Position
 	require.NoError(t, session(t, server).QueryRow(ctx, `SELECT last FROM `+schema+`.migrated`).Scan(&last))
@@ -288,14 +287,6 @@ func TestOlderServerNeitherReadsNorAppendsAfterMigration(t *testing.T) {
 	require.Equal(t, last, head, "nothing was appended after the migration")
 	_, err = newer.Append(ctx, "b", eventlog.NoStream, sample(1))
 	require.NoError(t, err)
-}
-
-// errorOf returns the errors of a read.
-func errorOf(read iter.Seq2[eventlog.Recorded, error]) (failed error) {
-	for _, err := range read {
-		failed = errors.Join(failed, err)
-	}
-	return failed
 }
 
 // openWith opens a log that the test closes.

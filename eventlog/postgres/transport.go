@@ -13,12 +13,13 @@ import (
 
 // exposure returns why others can read or change the traffic to a server of the URL, or nothing if they cannot: each
 // server is on this machine, or proves by a certificate who it is.
-func exposure(c *pgx.ConnConfig) string {
-	reason := exposureOf(c.Host, c.TLSConfig)
+func exposure(c *pgx.ConnConfig) string { return firstReason(c, exposureOf) }
+
+// firstReason returns the reason of the first server of the URL that has one.
+func firstReason(c *pgx.ConnConfig, of func(host string, c *tls.Config) string) string {
+	reason := of(c.Host, c.TLSConfig)
 	for _, other := range c.Fallbacks {
-		if reason == "" {
-			reason = exposureOf(other.Host, other.TLSConfig)
-		}
+		reason = cmp.Or(reason, of(other.Host, other.TLSConfig))
 	}
 	return reason
 }
@@ -49,10 +50,7 @@ func unverified(host string, c *tls.Config) string {
 // local returns why other users of this machine could read or change the traffic to a server of the URL, or nothing if
 // they cannot: SCRAM does not protect a connection after the login, and they can take the port while the server is down.
 func local(c *pgx.ConnConfig) string {
-	reason := unverified(c.Host, c.TLSConfig)
-	for _, other := range c.Fallbacks {
-		reason = cmp.Or(reason, unverified(other.Host, other.TLSConfig))
-	}
+	reason := firstReason(c, unverified)
 	if reason == "" {
 		return ""
 	}
