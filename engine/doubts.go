@@ -97,13 +97,11 @@ func (e *Engine) doubtLines(room int) []string {
 	if e.doubts.log != e.logID() {
 		return nil
 	}
-	for _, texts := range []bool{true, false} {
-		lines, fits := e.doubtLinesWith(texts, room)
-		if fits || !texts {
-			return lines
-		}
+	lines, fits := e.doubtLinesWith(true, room)
+	if !fits {
+		lines, _ = e.doubtLinesWith(false, room)
 	}
-	return nil
+	return lines
 }
 
 func (e *Engine) doubtLinesWith(texts bool, room int) (lines []string, fits bool) {
