@@ -170,7 +170,8 @@ func TestProbesAreAnsweredForEveryHostButOnlyWithTheStatus(t *testing.T) {
 	}
 	for name, s := range map[string]sent{
 		"a page in a browser": {host: "evil.test"}, "a proxy": {header: http.Header{"X-Forwarded-For": {"192.0.2.1"}}},
-		"another machine": {from: "192.0.2.1:1"},
+		"a proxy that appends to an empty header": {header: http.Header{"X-Forwarded-For": {"", "192.0.2.1"}}},
+		"another machine":                         {from: "192.0.2.1:1"},
 	} {
 		s.path = "/metrics"
 		status, _ := f.send(api.Transport{}, s)
