@@ -8,6 +8,7 @@ import (
 
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/query"
 )
 
@@ -25,6 +26,11 @@ func (a *API) routeReads() {
 		func(ctx context.Context, in *mayInput) (query.MayAnswers, error) {
 			return q.May(ctx, query.MayInput{Can: in.Can, Project: in.Project, Environment: in.Environment, Who: in.Who,
 				At: in.At})
+		})
+	getFiltered(a, "/status", "Summarize the fleet: releases, rollouts and what needs attention",
+		func(in *statusInput) string { return in.After.After },
+		func(ctx context.Context, in *statusInput) (explain.Status, error) {
+			return q.Status(ctx, explain.Filter{Project: in.Project, Environment: in.Environment, Sees: seesOf(ctx)})
 		})
 	getFiltered(a, "/due", "Preview what the next tick would deploy", func(in *dueInput) string { return in.After.After },
 		func(ctx context.Context, in *dueInput) (query.DueList, error) {
@@ -46,6 +52,12 @@ type whyInput struct {
 	Machine string `query:"machine" required:"true"`
 	Project string `query:"project" doc:"Default: all projects that include the machine."`
 	At      string `query:"at" doc:"Explain the state at this position or RFC 3339 time."`
+}
+
+type statusInput struct {
+	After
+	Project     string `query:"project" doc:"Default: all projects."`
+	Environment string `query:"environment" doc:"Default: all environments."`
 }
 
 type mayInput struct {

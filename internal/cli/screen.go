@@ -144,6 +144,17 @@ func numeric(rows [][]string) map[int]bool {
 	return right
 }
 
+// fits reports whether a table fits into the terminal without cuts.
+func (d *tableWriter) fits(t explain.Table) bool {
+	widths := make([]int, len(t.Header))
+	for _, row := range append([][]string{t.Header}, t.Rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], explain.Columns(cell))
+		}
+	}
+	return d.columns == explain.Unlimited || total(widths) <= d.columns
+}
+
 // fit returns the widths of the columns that fit into the terminal. It narrows columns down to their headers, the
 // widest first. If that is not enough, it drops columns on the right. The first column identifies the row, so it is
 // narrowed only if no other column is left.
