@@ -255,6 +255,9 @@ func (s *session) claimed(c client.Claimed) {
 	if p == nil || p.running() || p.entry.Deployment != c.Deployment {
 		return
 	}
+	if c.Values != nil {
+		p.work.Variables, p.work.Secrets = c.Values.Variables, c.Values.Secrets
+	}
 	if c.Counts || p.claimRecorded && c.Reason == string(domain.AlreadyClaimed) {
 		s.start(p)
 		return

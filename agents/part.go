@@ -34,6 +34,10 @@ func (h *Hub) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (clie
 		}
 		part := d.Parts[c.Machine]
 		claimed.Counts = part.State == domain.PartRunning && part.Session == c.Session
+		if part.State == domain.PartRunning && part.Instance == c.Instance && d.Content != nil {
+			values := d.Content.For(d.Environment, part.Roles)
+			claimed.Values = &values
+		}
 		switch {
 		case claimed.Counts && !own:
 			claimed.Counts, claimed.Reason = false, string(domain.AlreadyClaimed)

@@ -60,9 +60,10 @@ func workOf(v *projections.View, part *projections.Part) *client.Work {
 	if d.Content == nil {
 		return nil
 	}
+	values := d.Content.For(d.Environment, v.Machines[part.Machine].Roles)
 	work := &client.Work{Deployment: d.ID.String(), Project: d.Project.Name, Environment: d.Environment,
 		Machine: part.Machine, Release: d.Release, PreviousRelease: v.Actual(d.Project, v.Machines[part.Machine]),
-		Cause: causeOf(part), Variables: d.Content.Variables, Secrets: d.Content.Secrets, Steps: d.Content.Steps}
+		Cause: causeOf(part), Variables: values.Variables, Secrets: values.Secrets, Steps: d.Content.Steps}
 	if work.Steps == nil {
 		work.Steps = []domain.Step{}
 	}

@@ -43,6 +43,12 @@ func sampleSettings() ProjectSettings {
 				Retries: 2,
 			},
 		},
+		Overrides: Overrides{
+			Environments: map[string]Override{
+				"production": {Values{map[string]string{"PORT": "443"}, []string{"TLS_KEY"}}},
+			},
+			Roles: map[string]Override{"web": {Values{map[string]string{"WORKERS": "8"}, []string{"WEB_KEY"}}}},
+		},
 	}
 }
 
@@ -89,7 +95,10 @@ func realisticSamples() []Event {
 			ann,
 		},
 		TriggerEnabled{"newcomers", ann}, TriggerDisabled{"newcomers", ann}, TriggerDeleted{"newcomers", ann},
-		ReleaseCreated{number(10), "1.4.3", settings.Steps, settings.Variables, settings.Secrets, ann},
+		ReleaseCreated{number(10), "1.4.3", settings.Steps, settings.Variables, settings.Secrets,
+			map[string]Values{"production": {map[string]string{"PORT": "443"}, []string{"TLS_KEY"}}},
+			map[string]Values{"web": {map[string]string{"WORKERS": "8"}, []string{"WEB_KEY"}}},
+			map[string]string{"TEXT": "once"}, "fixes the cart", "0a1b2c3d", "https://example.com/1.4.3", ann},
 		DeploymentQueued{
 			Automatic,
 			"production",

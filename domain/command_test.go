@@ -47,7 +47,14 @@ func fill(v reflect.Value) {
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0))
 	case reflect.Map:
-		v.Set(reflect.ValueOf(map[string]string{"b": "2", "a": "1"}))
+		if v.Type() == reflect.TypeFor[map[string]string]() {
+			v.Set(reflect.ValueOf(map[string]string{"b": "2", "a": "1"}))
+			return
+		}
+		item := reflect.New(v.Type().Elem()).Elem()
+		fill(item)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("name"), item)
 	case reflect.Struct:
 		for i := range v.NumField() {
 			fill(v.Field(i))

@@ -199,7 +199,31 @@ func (c Deploy) check(w World) (*Project, *Rejection) {
 		return nil, conflict("project %s is pinned to %s in %s", c.Project, pin.Release, c.Environment).
 			hint("run `drover unpin %s --in %s` first", c.Project, c.Environment)
 	}
-	return p, c.checkMachines(w, p)
+	if r := c.checkMachines(w, p); r != nil {
+		return nil, r
+	}
+	return p, c.checkRoles(w, p)
+}
+
+// checkRoles rejects a deployment to a machine of which two roles disagree on a variable of the release.
+func (c Deploy) checkRoles(w World, p *Project) *Rejection {
+	release := p.Releases[c.Release]
+	if len(release.Roles) < 2 {
+		return nil
+	}
+	for _, m := range w.MachinesIn(c.Environment) {
+		named := slices.Contains(c.Machines, m.Name)
+		if !named && (len(c.Machines) > 0 || slices.Contains(c.Exclude, m.Name) ||
+			w.Hold(c.Project, m.Name, ManualHold) != nil) || !InScope(m, c.Environment, p.Settings.Roles, nil) {
+			continue
+		}
+		if d := release.Disagreement(c.Environment, m.Roles); d != nil {
+			return conflict("machine %s cannot get release %s: %s", m.Name, c.Release, d).
+				hint("set %s under overrides.environments.%s, remove one of the roles, or exclude the machine", d.Name,
+					c.Environment)
+		}
+	}
+	return nil
 }
 
 func (c Deploy) checkMachines(w World, p *Project) *Rejection {

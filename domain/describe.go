@@ -151,6 +151,7 @@ var partReasonText = map[PartReason]string{
 	ProjectIsDisabled:  "the project is disabled",
 	MachineGone:        "the machine was deleted",
 	OutOfScope:         "the machine left the environment or the project's roles",
+	RolesDisagree:      "two roles of the machine disagree on a variable of the release",
 	MachineIsDisabled:  "the machine is disabled",
 	MachineIsOffline:   "the machine is offline",
 	HealthNotKnown:     "the machine's health is not known yet",

@@ -53,6 +53,14 @@ type (
 		Steps       []Step            `json:"steps,omitempty"`
 		Variables   map[string]string `json:"variables,omitempty"`
 		Secrets     []string          `json:"secrets,omitempty"`
+		// Environments and Roles override variables and secrets for one environment, or for machines with a role.
+		Environments map[string]Values `json:"environments,omitempty"`
+		Roles        map[string]Values `json:"roles,omitempty"`
+		// Overridden are the variables that a person set for this release alone.
+		Overridden map[string]string `json:"overridden,omitempty"`
+		Notes      string            `json:"notes,omitempty"`  // what has changed, for people
+		Commit     string            `json:"commit,omitempty"` // of the source
+		URL        string            `json:"url,omitempty"`    // where to read more
 		Origin
 	}
 	// DeploymentQueued creates a deployment, whose id is the event id. An environment-wide deployment has a part for

@@ -27,6 +27,13 @@ type Release struct {
 	Steps     []Step
 	Variables map[string]string
 	Secrets   []string
+	// Environments and Roles override variables and secrets.
+	Environments map[string]Values
+	Roles        map[string]Values
+	// Overridden are the variables that a person set for this release alone. They override everything else.
+	Overridden map[string]string
+	// Notes, Commit and URL describe the release to people.
+	Notes, Commit, URL string
 }
 
 // Trigger is a rule that makes machines candidates for automatic deployments of a project.
@@ -226,7 +233,8 @@ func (p *Project) addRelease(e ReleaseCreated) {
 	if p.Releases[e.Version] != nil {
 		return
 	}
-	p.Releases[e.Version] = &Release{Version: e.Version, Steps: e.Steps, Variables: e.Variables, Secrets: e.Secrets}
+	p.Releases[e.Version] = &Release{Version: e.Version, Steps: e.Steps, Variables: e.Variables, Secrets: e.Secrets,
+		Environments: e.Environments, Roles: e.Roles, Overridden: e.Overridden, Notes: e.Notes, Commit: e.Commit, URL: e.URL}
 	p.Versions = append(p.Versions, e.Version)
 }
 
@@ -267,7 +275,9 @@ func (t *Trigger) covers(environment string) bool {
 	return slices.Contains(t.Settings.Environments, environment) || slices.Contains(t.Settings.Environments, "*")
 }
 
-// equal reports whether r has the content of a release that is created from these settings.
-func (r *Release) equal(s ProjectSettings) bool {
-	return slices.Equal(r.Steps, s.Steps) && maps.Equal(r.Variables, s.Variables) && slices.Equal(r.Secrets, s.Secrets)
+// equal reports whether r has the content of a release that the event would create.
+func (r *Release) equal(e ReleaseCreated) bool {
+	return slices.Equal(r.Steps, e.Steps) && Values{r.Variables, r.Secrets}.equal(Values{e.Variables, e.Secrets}) &&
+		maps.EqualFunc(r.Environments, e.Environments, Values.equal) && maps.EqualFunc(r.Roles, e.Roles, Values.equal) &&
+		maps.Equal(r.Overridden, e.Overridden) && r.Notes == e.Notes && r.Commit == e.Commit && r.URL == e.URL
 }

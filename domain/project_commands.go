@@ -134,6 +134,9 @@ func (c ApplyProject) Decide(w World) ([]Event, *Rejection) {
 	if r := settings.Check(); r != nil {
 		return nil, r
 	}
+	if r := settings.Overrides.checkExist(w); r != nil {
+		return nil, r
+	}
 	var events []Event
 	p := w.Project(c.Name)
 	if p == nil {
@@ -253,8 +256,10 @@ func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 	if r := CheckVersion(c.Version); r != nil {
 		return nil, r
 	}
+	created := p.Settings.release()
+	created.Incarnation, created.Version, created.Origin = p.Incarnation, c.Version, c.Origin
 	if old := p.Releases[c.Version]; old != nil {
-		if old.equal(p.Settings) {
+		if old.equal(created) {
 			return nil, nil
 		}
 		return nil, conflict("release %s of project %s already exists with other steps or variables", c.Version, c.Project).
@@ -263,8 +268,7 @@ func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 	if len(p.Settings.Steps) == 0 {
 		return nil, conflict("project %s has no steps to release", c.Project).hint("add steps and apply the project")
 	}
-	return []Event{ReleaseCreated{Incarnation: p.Incarnation, Version: c.Version, Steps: p.Settings.Steps,
-		Variables: p.Settings.Variables, Secrets: p.Settings.Secrets, Origin: c.Origin}}, nil
+	return []Event{created}, nil
 }
 
 // NoEffect rejects a release whose project was deleted between the decision and the append.

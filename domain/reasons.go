@@ -11,6 +11,7 @@ const (
 	ProjectIsDisabled  PartReason = "project-disabled"
 	MachineGone        PartReason = "machine-deleted"
 	OutOfScope         PartReason = "out-of-scope"
+	RolesDisagree      PartReason = "roles-disagree"
 	MachineIsDisabled  PartReason = "machine-disabled"
 	MachineIsOffline   PartReason = "machine-offline"
 	HealthNotKnown     PartReason = "health-unknown"

@@ -64,6 +64,8 @@ type ProjectSettings struct {
 	Variables         map[string]string `json:"variables,omitempty"`
 	Secrets           []string          `json:"secrets,omitempty"` // names only
 	Steps             []Step            `json:"steps,omitempty"`
+	// Overrides are the settings that differ by environment and by role.
+	Overrides Overrides `json:"overrides,omitzero"`
 }
 
 // Defaults of a project.
@@ -76,6 +78,7 @@ const (
 // WithDefaults sets the defaults of omitted settings, and sorts sets.
 func (s ProjectSettings) WithDefaults() ProjectSettings {
 	s.Roles, s.Secrets = SortedUnique(s.Roles), SortedUnique(s.Secrets)
+	s.Overrides = s.Overrides.normal()
 	if s.Unavailable == "" {
 		s.Unavailable = SkipUnavailable
 	}
@@ -119,7 +122,10 @@ func (s ProjectSettings) Check() *Rejection {
 	if r := checkSteps(s.Steps); r != nil {
 		return r
 	}
-	return s.checkSize()
+	if r := s.Overrides.check(); r != nil {
+		return r
+	}
+	return s.release().checkSize()
 }
 
 func invalidHealthyFor(d Duration) *Rejection {
@@ -164,10 +170,16 @@ func checkVariable(what, name string) *Rejection {
 	return nil
 }
 
+// release returns the content of a release that is created from these settings.
+func (s ProjectSettings) release() ReleaseCreated {
+	return ReleaseCreated{Steps: s.Steps, Variables: s.Variables, Secrets: s.Secrets,
+		Environments: valuesOf(s.Overrides.Environments), Roles: valuesOf(s.Overrides.Roles)}
+}
+
 // checkSize limits the size of a release in the log, because the log limits the size of an append. JSON may encode one
 // byte of a script as six.
-func (s ProjectSettings) checkSize() *Rejection {
-	_, data, err := Encode(ReleaseCreated{Steps: s.Steps, Variables: s.Variables, Secrets: s.Secrets})
+func (e ReleaseCreated) checkSize() *Rejection {
+	_, data, err := Encode(e)
 	if err != nil {
 		return invalid("could not encode the steps and variables: %s", err)
 	}

@@ -15,6 +15,8 @@ type World interface {
 	// MachineOf returns the machine of an instance: the existing one that it joined as, unless that has another instance by
 	// now. It is empty if no machine is.
 	MachineOf(instance ID) string
+	// MachinesIn returns the machines of an environment, sorted by name.
+	MachinesIn(environment string) []*Machine
 	Environment(name string) bool
 	// Environments returns the names of all environments, sorted.
 	Environments() []string

@@ -248,6 +248,19 @@ func (w *testWorld) releases(p *Project) (all []recorded) {
 	return all
 }
 
+func (w *testWorld) MachinesIn(environment string) []*Machine {
+	var all []*Machine
+	for stream := range w.streams {
+		if kind, name := SplitStream(stream); kind == MachineStreams {
+			if m := w.Machine(name); m != nil && m.Environment == environment {
+				all = append(all, m)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b *Machine) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
 func (w *testWorld) Environment(name string) bool {
 	var defined bool
 	for _, r := range w.streams[EnvironmentStream(name)] {

@@ -32,6 +32,7 @@ var sentences = map[triggers.Reason]func(subject) string{
 	triggers.DeploymentRunning:  subject.deploymentRunning,
 	triggers.Held:               subject.held,
 	triggers.UpToDate:           subject.upToDate,
+	triggers.RolesDisagree:      subject.rolesDisagree,
 	triggers.MachineUnavailable: subject.unavailable,
 	triggers.HealthUnknown:      subject.healthUnknown,
 	triggers.MadeUnhealthy:      subject.madeUnhealthy,
@@ -90,6 +91,16 @@ func (a subject) outOfScope() string {
 	}
 	return fmt.Sprintf("Machine %s is out of scope: %s, and project %s requires %s; change either "+
 		"to bring it into scope.", a.m.Name, hasRoles(a.m.Roles), a.p.Name, requiredRoles(a.p.Settings.Roles))
+}
+
+func (a subject) rolesDisagree() string {
+	release := a.p.Releases[a.v.Wanted(a.p, a.m)]
+	if release == nil || release.Disagreement(a.m.Environment, a.m.Roles) == nil {
+		return fmt.Sprintf("The roles of machine %s disagree on a variable of its wanted release.", a.m.Name)
+	}
+	d := release.Disagreement(a.m.Environment, a.m.Roles)
+	return fmt.Sprintf("Release %s cannot be deployed to machine %s: %s; remove one of the roles, or deploy a release in "+
+		"which overrides.environments.%s sets %s.", release.Version, a.m.Name, d, a.m.Environment, d.Name)
 }
 
 func hasRoles(roles []string) string {

@@ -31,6 +31,8 @@ var claimRules = []claimRule{
 		return p.Deployment.Project.Disabled
 	}},
 	{domain.OutOfScope, func(v *View, p *Part, m *Machine, _ domain.ID) bool { return !v.PartInScope(p, m) }},
+	// Any choice between two roles would be arbitrary.
+	{domain.RolesDisagree, func(_ *View, p *Part, m *Machine, _ domain.ID) bool { return p.RolesDisagree(m) }},
 	{domain.MachineIsDisabled, func(v *View, _ *Part, m *Machine, _ domain.ID) bool {
 		return v.unavailableReason(m) == domain.MachineIsDisabled
 	}},
@@ -107,6 +109,12 @@ func (v *View) eitherSetAside(p *Project, m *Machine) bool {
 // PartInScope reports whether the machine is still in the deployment's environment and in the scope of the project.
 func (v *View) PartInScope(part *Part, m *Machine) bool {
 	return domain.InScope(&m.Machine, part.Deployment.Environment, part.Deployment.Project.Settings.Roles, nil)
+}
+
+// RolesDisagree reports whether two roles of the machine disagree on a variable or secret of the part's release.
+func (p *Part) RolesDisagree(m *Machine) bool {
+	d := p.Deployment
+	return d.Content != nil && d.Content.Disagreement(d.Environment, m.Roles) != nil
 }
 
 // stillTriggered reports whether a trigger that asked for the part is enabled and still matches the machine.

@@ -58,6 +58,8 @@ type Part struct {
 	Released, Claimed, EndedAt eventlog.Position
 	StartedTime, EndedTime     time.Time
 	Session, Instance          domain.ID
+	// Roles are the roles of the machine when the claim counted. They determine its variables and secrets.
+	Roles []string
 	// Previous is the machine's actual release when the claim counted.
 	Previous string
 	// Triggers and Causes are why the engine selected this machine; empty for a person's deployment.

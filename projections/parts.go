@@ -41,6 +41,7 @@ func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 	d, m := part.Deployment, v.MachineOf(part)
 	part.State, part.Claimed, part.StartedTime = domain.PartRunning, f.Position, f.Time
 	part.Session, part.Instance, part.Previous = e.Session, e.Instance, v.Actual(d.Project, m)
+	part.Roles = m.Roles
 	d.State = domain.DeploymentRunning
 	m.Claimed = part
 	i := m.installed(d.Project.Name)

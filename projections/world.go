@@ -45,6 +45,14 @@ func (w world) MachineOf(instance domain.ID) string {
 	return ""
 }
 
+func (w world) MachinesIn(environment string) []*domain.Machine {
+	var all []*domain.Machine
+	for _, m := range w.v.MachinesIn(environment) {
+		all = append(all, &m.Machine)
+	}
+	return all
+}
+
 func (w world) Environments() []string { return sortedKeys(w.v.Environments) }
 
 func (w world) Environment(name string) bool { return w.v.Environments[name] != nil }
@@ -97,6 +105,9 @@ func (w world) References(kind, name string) []string {
 	}
 	for _, project := range sortedKeys(w.v.Projects) {
 		p := w.v.Projects[project]
+		if _, overrides := p.Settings.Overrides.Environments[name]; overrides {
+			refs = append(refs, "overrides of project "+project)
+		}
 		for _, trigger := range sortedKeys(p.Triggers) {
 			if slices.Contains(p.Triggers[trigger].Settings.Environments, name) {
 				refs = append(refs, "trigger "+trigger+" of project "+project)

@@ -163,6 +163,8 @@ func skipReason(v *projections.View, part *projections.Part, age projections.Age
 		return domain.MachineGone
 	case !v.PartInScope(part, m):
 		return domain.OutOfScope
+	case part.RolesDisagree(m):
+		return domain.RolesDisagree
 	case part.HeldSinceQueued(m):
 		return domain.MachineIsHeld
 	}

@@ -32,6 +32,7 @@ const (
 	DeploymentRunning  Reason = "deployment-running"
 	Held               Reason = "held"
 	UpToDate           Reason = "up-to-date"
+	RolesDisagree      Reason = "roles-disagree"
 	MachineUnavailable Reason = "machine-unavailable"
 	HealthUnknown      Reason = "health-unknown"
 	MadeUnhealthy      Reason = "made-unhealthy"
@@ -82,6 +83,8 @@ var rules = []rule{
 	{Wait, Held, func(c Case) bool { return c.Machine.HoldApplies(c.Project.Name) }},
 	// Law 8: only a machine that is behind gets a deployment, unless a redeploy is due.
 	{None, UpToDate, func(c Case) bool { return !c.behind() && !c.redeployDue() }},
+	// Two roles of the machine disagree on a variable of the release: any choice between them would be arbitrary.
+	{Wait, RolesDisagree, Case.rolesDisagree},
 	// Law 9: the end state decides whether a machine is eligible, whatever the balance of the batch.
 	{Wait, MachineUnavailable, Case.unavailable},
 	// Law 25: a machine is not deployed to before the first result of its health check.
@@ -193,6 +196,11 @@ func (c Case) unavailable() bool {
 func (c Case) healthUnknown() bool {
 	ok, _ := c.View.Deployable(c.Machine)
 	return !ok
+}
+
+func (c Case) rolesDisagree() bool {
+	release := c.Project.Releases[c.View.Wanted(c.Project, c.Machine)]
+	return release != nil && release.Disagreement(c.Machine.Environment, c.Machine.Roles) != nil
 }
 
 func (c Case) attempts() int {

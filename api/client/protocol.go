@@ -248,6 +248,9 @@ type Claimed struct {
 	Deployment string `json:"deployment"`
 	Counts     bool   `json:"counts"`
 	Reason     string `json:"reason,omitempty"`
+	// Values replace those of the offer: the roles of the machine may have changed between the offer and the claim. Servers
+	// before decision version 7 do not send them.
+	Values *domain.Values `json:"values,omitempty"`
 }
 
 // Ended confirms that the result of a part is in the log. The agent can then remove the part from its journal.

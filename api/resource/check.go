@@ -61,9 +61,12 @@ func (t combinedWorld) Project(name string) *domain.Project {
 	return p
 }
 
-// known returns the names of the documents of a kind, for hints.
+// known returns the names of the documents of a kind, and of the environments that exist, for hints.
 func (t combinedWorld) known(kind Kind) []string {
 	var names []string
+	if kind == Environment {
+		names = t.Environments()
+	}
 	for _, doc := range t.docs {
 		if doc.Kind == kind {
 			names = append(names, doc.Name)
@@ -85,6 +88,12 @@ func (d Document) checkReferences(all combinedWorld, found *strictyaml.Findings)
 		found.Add(d.problem(path, fmt.Sprintf("%s: %s %.80q does not exist", d, what, name), hint))
 	}
 	switch s := d.spec.(type) {
+	case *projectSpec:
+		for name := range s.Overrides.Environments {
+			if !all.Environment(name) {
+				missing("spec.overrides.environments."+name, Environment, "environment", name)
+			}
+		}
 	case *triggerSpec:
 		if all.Project(s.Project) == nil {
 			missing("spec.project", Project, "project", s.Project)

@@ -23,6 +23,8 @@ func (w smallWorld) Environment(name string) bool {
 	return strings.Contains(" "+strings.Join(w.environments, " ")+" ", " "+name+" ")
 }
 
+func (w smallWorld) Environments() []string { return w.environments }
+
 func (w smallWorld) Policy(name string) *domain.PolicySettings {
 	if name == domain.DefaultPolicy || strings.Contains(" "+strings.Join(w.policies, " ")+" ", " "+name+" ") {
 		settings := domain.PolicySettings{}.WithDefaults()

@@ -167,6 +167,7 @@ type projectSpec struct {
 	Automatic         automatic          `yaml:"automatic"`
 	Variables         map[string]string  `yaml:"variables" hint:"write NAME: text, one per line"`
 	Secrets           []string           `yaml:"secrets" hint:"write [NAME]"`
+	Overrides         overrides          `yaml:"overrides"`
 	Disabled          bool               `yaml:"disabled"`
 	Steps             []step             `yaml:"steps" hint:"write - {name: NAME, run: SCRIPT}"`
 }
@@ -174,6 +175,40 @@ type projectSpec struct {
 type automatic struct {
 	Attempts int             `yaml:"attempts" zero:"use 1 or more; a disabled trigger deploys nothing by itself"`
 	Backoff  domain.Duration `yaml:"backoff" zero:"use more than 0s, at most 1h"`
+}
+
+// overrides are the settings of a project that differ by environment and by role.
+type overrides struct {
+	Environments map[string]*override `yaml:"environments" hint:"write NAME: {variables: {NAME: text}}"`
+	Roles        map[string]*override `yaml:"roles" hint:"write NAME: {variables: {NAME: text}}"`
+}
+
+// override has the fields of domain.Override.
+type override struct {
+	Variables map[string]string `yaml:"variables" hint:"write NAME: text, one per line"`
+	Secrets   []string          `yaml:"secrets" hint:"write [NAME]"`
+}
+
+func overridesOf(all map[string]domain.Override) map[string]*override {
+	if len(all) == 0 {
+		return nil
+	}
+	specs := make(map[string]*override, len(all))
+	for name, o := range all {
+		specs[name] = &override{o.Variables, o.Secrets}
+	}
+	return specs
+}
+
+func overrideSettings(specs map[string]*override) map[string]domain.Override {
+	if len(specs) == 0 {
+		return nil
+	}
+	all := make(map[string]domain.Override, len(specs))
+	for name, o := range specs {
+		all[name] = domain.Override{Values: domain.Values{Variables: o.Variables, Secrets: o.Secrets}}
+	}
+	return all
 }
 
 // step has the fields of domain.Step.
@@ -191,7 +226,8 @@ func projectOf(s domain.ProjectSettings, disabled bool) *projectSpec {
 		steps = append(steps, step(s))
 	}
 	return &projectSpec{s.Roles, s.MaxParallel, s.StopAfterFailures, s.Unavailable, s.HealthyFor,
-		automatic{s.Attempts, s.Backoff}, s.Variables, s.Secrets, disabled, steps}
+		automatic{s.Attempts, s.Backoff}, s.Variables, s.Secrets,
+		overrides{overridesOf(s.Overrides.Environments), overridesOf(s.Overrides.Roles)}, disabled, steps}
 }
 
 func (p *projectSpec) settings() domain.ProjectSettings {
@@ -201,7 +237,9 @@ func (p *projectSpec) settings() domain.ProjectSettings {
 	}
 	return domain.ProjectSettings{Roles: p.Roles, MaxParallel: p.MaxParallel, StopAfterFailures: p.StopAfterFailures,
 		Unavailable: p.Unavailable, HealthyFor: p.HealthyFor, Attempts: p.Automatic.Attempts,
-		Backoff: p.Automatic.Backoff, Variables: p.Variables, Secrets: p.Secrets, Steps: steps}
+		Backoff: p.Automatic.Backoff, Variables: p.Variables, Secrets: p.Secrets, Steps: steps,
+		Overrides: domain.Overrides{Environments: overrideSettings(p.Overrides.Environments),
+			Roles: overrideSettings(p.Overrides.Roles)}}
 }
 
 func (p *projectSpec) command(name string, origin domain.Origin) domain.Command {

@@ -76,11 +76,18 @@ func entryOf(v, usual reflect.Value) entry {
 	return entry{text: fmt.Sprint(v.Interface()), isDefault: v.Equal(usual)}
 }
 
-// mapEntry is a map from text to text.
-func mapEntry(texts reflect.Value) entry {
-	e := entry{form: keysForm, isDefault: texts.Len() == 0}
-	for _, name := range texts.MapKeys() {
-		e.below = append(e.below, entry{key: name.String(), form: quoted, text: texts.MapIndex(name).String()})
+// mapEntry is a map from text to text, or from names to pointers to structs, whose fields are omitted if they are zero.
+func mapEntry(m reflect.Value) entry {
+	e := entry{form: keysForm, isDefault: m.Len() == 0}
+	for _, name := range m.MapKeys() {
+		below := entry{form: quoted}
+		if value := m.MapIndex(name); value.Kind() == reflect.Pointer {
+			below = entryOf(value, reflect.New(value.Type().Elem()))
+		} else {
+			below.text = value.String()
+		}
+		below.key = name.String()
+		e.below = append(e.below, below)
 	}
 	slices.SortFunc(e.below, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 	return e

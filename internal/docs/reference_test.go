@@ -78,6 +78,10 @@ func keys(t *testing.T, kind resource.Kind, path string) (all []string) {
 		all = append(all, below)
 		if strings.HasPrefix(wanted(t, kind, below, 1), "keys: ") {
 			all = append(all, keys(t, kind, below)...)
+		} else if named := below + "{}"; strings.HasPrefix(wanted(t, kind, named, 1), "keys: ") {
+			for _, field := range keys(t, kind, named) {
+				all = append(all, strings.ReplaceAll(field, "{}", "[]"))
+			}
 		} else if list := below + "[]"; strings.HasPrefix(wanted(t, kind, list, 1), "keys: ") {
 			all = append(all, keys(t, kind, list)...)
 		}
@@ -90,13 +94,17 @@ func wanted(t *testing.T, kind resource.Kind, path string, value any) string {
 	t.Helper()
 	place := "spec"
 	if path != "" {
-		place += "." + strings.ReplaceAll(path, "[]", "[0]")
+		place += "." + strings.NewReplacer("[]", "[0]", "{}", ".name").Replace(path)
 		parts := strings.Split(path, ".")
 		slices.Reverse(parts)
 		for _, part := range parts {
 			name, isList := strings.CutSuffix(part, "[]")
 			if isList {
 				value = []any{value}
+			}
+			name, isMap := strings.CutSuffix(name, "{}")
+			if isMap {
+				value = map[string]any{"name": value}
 			}
 			value = map[string]any{name: value}
 		}

@@ -16,8 +16,8 @@ import (
 //	zero:"hint"       the key must not be 0 or empty: zero is the value of an absent key
 //	unit:"%"          the number is written with a percent sign
 //
-// Fields are text, whole numbers, booleans, durations (any int64), lists, maps from text to text, structs, and
-// pointers to these; a *Value takes any value.
+// Fields are text, whole numbers, booleans, durations (any int64), lists, maps from text to text, maps from names to
+// pointers to structs, structs, and pointers to these; a *Value takes any value.
 type Decoder struct {
 	Source *Source
 	Found  *Findings
@@ -109,6 +109,9 @@ func (d *Decoder) value(to reflect.Value, v *Value, f field) bool {
 	case reflect.Slice:
 		return d.list(to, v, f)
 	case reflect.Map:
+		if to.Type().Elem().Kind() == reflect.Pointer {
+			return d.named(to, v, f)
+		}
 		return d.texts(to, v, f)
 	}
 	if !d.scalar(to, v, f) {
@@ -233,6 +236,32 @@ func oneItem(list reflect.Value) reflect.Value {
 		list.Set(reflect.Append(list, reflect.Zero(list.Type().Elem())))
 	}
 	return list.Index(list.Len() - 1)
+}
+
+// named fills a map from names to pointers to structs, entry by entry.
+func (d *Decoder) named(to reflect.Value, v *Value, f field) bool {
+	if v.Shape != Mapping {
+		return d.mismatch(v, f, "a mapping of names to mappings", f.tag.Get("hint"))
+	}
+	ok := true
+	to.Set(reflect.MakeMap(to.Type()))
+	for _, key := range v.Fields {
+		name, read := reflect.ValueOf(key.Name), reflect.New(to.Type().Elem()).Elem()
+		at := f.child(join(f.path, key.Name), func(outer reflect.Value) reflect.Value {
+			entry := reflect.New(outer.Type().Elem().Elem())
+			outer.Set(reflect.MakeMap(outer.Type()))
+			outer.SetMapIndex(name, entry)
+			return entry.Elem()
+		})
+		read.Set(reflect.New(to.Type().Elem().Elem()))
+		ok = d.value(read.Elem(), key.Value, at) && ok
+		d.Locations[at.path] = key.At
+		to.SetMapIndex(name, read)
+		if d.Found.Full() {
+			return false
+		}
+	}
+	return ok
 }
 
 // texts fills a map from text to text, entry by entry.
