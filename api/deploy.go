@@ -27,7 +27,7 @@ type deployInput struct {
 		Environment       string           `json:"environment"`
 		Machines          []string         `json:"machines,omitempty" doc:"If set, deploy only to these machines."`
 		Exclude           []string         `json:"exclude,omitempty"`
-		MaxParallel       *int             `json:"maxParallel,omitempty" doc:"Overrides the project's setting; 0: no limit."`
+		MaxParallel       *amount          `json:"maxParallel,omitempty" doc:"Overrides the project's setting; 0: no limit."`
 		StopAfterFailures *int             `json:"stopAfterFailures,omitempty" doc:"Overrides the project's setting; 0: never."`
 		HealthyFor        *domain.Duration `json:"healthyFor,omitempty" doc:"Overrides the project's setting; 0s: no verification."`
 		Reason            string           `json:"reason,omitempty"`
@@ -108,7 +108,7 @@ func (a *API) routeDeploy() {
 func (in *deployInput) command(by domain.Origin) domain.Deploy {
 	b := in.Body
 	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines,
-		Exclude: b.Exclude, MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, HealthyFor: b.HealthyFor,
+		Exclude: b.Exclude, MaxParallel: b.MaxParallel.value(), StopAfterFailures: b.StopAfterFailures, HealthyFor: b.HealthyFor,
 		Reason: b.Reason, Origin: by}
 }
 

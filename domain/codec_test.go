@@ -24,7 +24,7 @@ var sampleTime = time.Date(2026, 3, 14, 15, 9, 26, 535_000_000, time.UTC)
 func sampleSettings() ProjectSettings {
 	return ProjectSettings{
 		Roles:             []string{"api", "web"},
-		MaxParallel:       10,
+		MaxParallel:       Count(10),
 		StopAfterFailures: 1,
 		Unavailable:       FailUnavailable,
 		HealthyFor:        Duration(5 * time.Minute),
@@ -105,7 +105,7 @@ func realisticSamples() []Event {
 			"1.4.3",
 			[]DeploymentMachine{{"web-01", []string{"newcomers"}, []ID{number(5), number(6)}, "behind"}},
 			[]string{"web-02"},
-			10,
+			Count(10),
 			1,
 			FailUnavailable,
 			Duration(5 * time.Minute),
@@ -194,6 +194,9 @@ func TestDecodeReadsEventsOfEveryVersion(t *testing.T) {
 // requireEveryField requires that no field below v is zero, so that a renamed field is noticed.
 func requireEveryField(t *testing.T, v reflect.Value, path string) {
 	require.False(t, v.IsZero(), "%s is zero: the field was renamed, or the fixture does not set it", path)
+	if v.Type() == reflect.TypeFor[Amount]() {
+		return // its two fields are one value
+	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		requireEveryField(t, v.Elem(), path)

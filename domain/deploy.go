@@ -67,7 +67,7 @@ type (
 		Exclude     []string `json:"exclude"`
 		// MaxParallel, StopAfterFailures and HealthyFor override the settings of the project; nil means the project's
 		// settings.
-		MaxParallel       *int      `json:"maxParallel"`
+		MaxParallel       *Amount   `json:"maxParallel"`
 		StopAfterFailures *int      `json:"stopAfterFailures"`
 		HealthyFor        *Duration `json:"healthyFor,omitempty"`
 		Reason            string    `json:"reason"`
@@ -233,12 +233,14 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 	case len(c.Machines) > MaxNamedMachines || len(c.Exclude) > MaxNamedMachines:
 		return invalid("more than %d machines are listed", MaxNamedMachines).
 			hint("deploy to the whole environment, or split the deployment")
-	case c.MaxParallel != nil && *c.MaxParallel < 0:
-		return invalid("invalid maxParallel %d", *c.MaxParallel).hint("use 1 or more, or 0 for no limit")
 	case c.StopAfterFailures != nil && *c.StopAfterFailures < 0:
 		return invalid("invalid stopAfterFailures %d", *c.StopAfterFailures).hint("use 1 or more, or 0 for never")
 	case c.HealthyFor != nil && (*c.HealthyFor < 0 || *c.HealthyFor > MaxAnyDuration):
 		return invalidHealthyFor(*c.HealthyFor)
+	case c.MaxParallel != nil:
+		if r := c.MaxParallel.checkSlots(); r != nil {
+			return r
+		}
 	}
 	for _, name := range slices.Concat(c.Machines, c.Exclude) {
 		m := w.Machine(name)

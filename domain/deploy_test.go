@@ -170,12 +170,12 @@ func TestDeployUsesTheProjectsLimitsUnlessOverridden(t *testing.T) {
 	w := shopWorld(t)
 	require.Equal(
 		t,
-		[]Event{DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: "1", MaxParallel: 4,
+		[]Event{DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: "1", MaxParallel: Count(4),
 			StopAfterFailures: 2, Unavailable: FailUnavailable, HealthyFor: Duration(time.Hour), Origin: By("ann"),
 			Reason: "monday"}},
 		w.do(Deploy{Project: "shop", Release: "1", Environment: "production", Origin: By("ann"), Reason: "monday"}),
 	)
-	zero, nine, minute := 0, 9, Duration(time.Minute)
+	nine, minute := 9, Duration(time.Minute)
 	require.Equal(
 		t,
 		[]Event{
@@ -183,7 +183,7 @@ func TestDeployUsesTheProjectsLimitsUnlessOverridden(t *testing.T) {
 				Kind:              Narrowed,
 				Environment:       "production",
 				Release:           "1",
-				MaxParallel:       0,
+				MaxParallel:       Count(0),
 				StopAfterFailures: 9,
 				Unavailable:       FailUnavailable,
 				HealthyFor:        minute,
@@ -196,7 +196,7 @@ func TestDeployUsesTheProjectsLimitsUnlessOverridden(t *testing.T) {
 				Release:           "1",
 				Environment:       "production",
 				Machines:          []string{"web-02", "web-01", "web-02"},
-				MaxParallel:       &zero,
+				MaxParallel:       &Amount{},
 				StopAfterFailures: &nine,
 				HealthyFor:        &minute,
 			},
@@ -209,7 +209,7 @@ func TestDeployUsesTheProjectsLimitsUnlessOverridden(t *testing.T) {
 func TestDeployRejectsInvalidRequests(t *testing.T) {
 	w := shopWorld(t)
 	good := Deploy{Project: "shop", Release: "1", Environment: "production"}
-	minus, ago := -1, Duration(-time.Second)
+	minus, none, ago := Count(-1), Percent(0), Duration(-time.Second)
 	for name, c := range map[string]struct {
 		change func(*Deploy)
 		kind   RejectionKind
@@ -241,7 +241,8 @@ func TestDeployRejectsInvalidRequests(t *testing.T) {
 		"501 machines": {func(d *Deploy) {
 			d.Machines = make([]string, 501)
 		}, Invalid, "more than 500"},
-		"negative maxParallel": {func(d *Deploy) { d.MaxParallel = &minus }, Invalid, "invalid maxParallel"},
+		"negative maxParallel": {func(d *Deploy) { d.MaxParallel = &minus }, Invalid, "invalid maxParallel -1"},
+		"no percentage of machines at once": {func(d *Deploy) { d.MaxParallel = &none }, Invalid, "invalid maxParallel 0%"},
 		"negative healthyFor":  {func(d *Deploy) { d.HealthyFor = &ago }, Invalid, "invalid healthyFor -1s"},
 		"reason of 501 bytes":  {func(d *Deploy) { d.Reason = strings.Repeat("x", 501) }, Invalid, "501 bytes"},
 	} {

@@ -76,7 +76,7 @@ type (
 		Exclude []string `json:"exclude,omitempty"`
 		// MaxParallel, StopAfterFailures, Unavailable and HealthyFor are the settings of the project, or the overrides of a
 		// person.
-		MaxParallel       int         `json:"maxParallel,omitempty"`
+		MaxParallel       Amount      `json:"maxParallel,omitzero"`
 		StopAfterFailures int         `json:"stopAfterFailures,omitempty"`
 		Unavailable       Unavailable `json:"unavailableMachines,omitempty"`
 		// HealthyFor is how long each machine must stay healthy before its part succeeds; 0 means no verification.

@@ -30,7 +30,7 @@ func TestReleasesAreImmutable(t *testing.T) {
 	require.Empty(t, w.do(release))
 
 	project := shopProject()
-	project.Settings.MaxParallel = 9
+	project.Settings.MaxParallel = Count(9)
 	w.do(project)
 	require.Empty(t, w.do(release), "limits are not part of a release")
 
@@ -338,7 +338,7 @@ func TestProjectSettingsCheckRejectsInvalidSettings(t *testing.T) {
 		settings ProjectSettings
 		words    string
 	}{
-		"negative maxParallel":        {ProjectSettings{MaxParallel: -1}, "invalid maxParallel -1"},
+		"negative maxParallel":        {ProjectSettings{MaxParallel: Count(-1)}, "invalid maxParallel -1"},
 		"negative healthyFor":         {ProjectSettings{HealthyFor: -1}, "invalid healthyFor -1ns"},
 		"healthyFor of two years":     {ProjectSettings{HealthyFor: 2 * MaxAnyDuration}, "invalid healthyFor 17568h"},
 		"negative stopAfterFailures":  {ProjectSettings{StopAfterFailures: -1}, "invalid stopAfterFailures -1"},

@@ -55,7 +55,7 @@ func LongestRun(steps []Step) Duration {
 // ProjectSettings are the settings of a project.
 type ProjectSettings struct {
 	Roles             []string          `json:"roles,omitempty"`             // any of these; empty: every machine
-	MaxParallel       int               `json:"maxParallel,omitempty"`       // slots per environment; 0: no limit
+	MaxParallel       Amount            `json:"maxParallel,omitzero"`        // slots per environment; 0: no limit
 	StopAfterFailures int               `json:"stopAfterFailures,omitempty"` // failed parts that cancel the rest; 0: never
 	Unavailable       Unavailable       `json:"unavailableMachines,omitempty"`
 	HealthyFor        Duration          `json:"healthyFor,omitempty"` // after a success; 0: no verification
@@ -102,9 +102,10 @@ func (s ProjectSettings) Check() *Rejection {
 	if r := checkRoles(s.Roles); r != nil {
 		return r
 	}
+	if r := s.MaxParallel.checkSlots(); r != nil {
+		return r
+	}
 	switch {
-	case s.MaxParallel < 0:
-		return invalid("invalid maxParallel %d", s.MaxParallel).hint("use 1 or more, or 0 for no limit")
 	case s.StopAfterFailures < 0:
 		return invalid("invalid stopAfterFailures %d", s.StopAfterFailures).hint("use 1 or more, or 0 for never")
 	case s.Unavailable != SkipUnavailable && s.Unavailable != FailUnavailable && s.Unavailable != "":

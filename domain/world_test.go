@@ -61,7 +61,7 @@ func shopWorld(t *testing.T) *testWorld {
 func shopProject() ApplyProject {
 	return ApplyProject{
 		Name: "shop",
-		Settings: ProjectSettings{Roles: []string{"web"}, MaxParallel: 4, StopAfterFailures: 2,
+		Settings: ProjectSettings{Roles: []string{"web"}, MaxParallel: Count(4), StopAfterFailures: 2,
 			Unavailable: FailUnavailable, HealthyFor: Duration(time.Hour), Steps: []Step{{Name: "install", Run: "./install.sh"}},
 			Variables: map[string]string{"PORT": "80"}},
 	}

@@ -21,7 +21,7 @@ func TestCommandIDsNeverChange(t *testing.T) {
 	require.NoError(t, err)
 	golden := map[string]string{}
 	require.NoError(t, json.Unmarshal(text, &golden))
-	log, key, none := uuid.MustParse("6ba7b810-9dad-11d1-80b4-00c04fd430c8"), domain.ID{15: 7}, 0
+	log, key, none := uuid.MustParse("6ba7b810-9dad-11d1-80b4-00c04fd430c8"), domain.ID{15: 7}, domain.Amount{}
 	ids := map[string]string{}
 	for _, c := range []domain.Command{
 		domain.ApplyMachine{Name: "web-01", Environment: "production", Roles: []string{"web"},

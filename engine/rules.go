@@ -22,7 +22,8 @@ import (
 //	4  parts are verified; a clean-up is undone; machines that remember less than the log are dirty
 //	5  a machine that its own agent deleted is not forgotten
 //	6  a machine whose agent remembers events that the log does not have is not deployable
-//	7  a release has overrides by environment and role; a machine whose roles disagree does not get it
+//	7  a release has overrides by environment and role, and a machine whose roles disagree does not get it; limits of
+//	   deployments are percentages too
 const DecisionVersion = 7
 
 // Rules are the folds and deciders of an engine. Servers of one log that have equal rules make equal decisions. A new

@@ -165,7 +165,7 @@ func full(t *testing.T) *projectionstest.History {
 		domain.HoldLifted{Machine: "web-01", Reason: "lifted"})
 	l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 	bounded := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
-		Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: 1}
+		Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: domain.Count(1)}
 	first := l.Add("project/shop", bounded)
 	l.Add("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures},
 		domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledState})

@@ -302,13 +302,18 @@ func (v *View) releaseAtOnce(d *Deployment) {
 	}
 }
 
+// Slots returns the limit that maxParallel sets, or 0 for no limit. A percentage is one of the machines of the
+// deployment when it was queued.
+func (d *Deployment) Slots() int { return d.Facts.MaxParallel.SlotsOf(len(d.Order)) }
+
 // FreeSlots returns how many more parts of the deployment may be released now. Without maxParallel it is a large
 // number.
 func (d *Deployment) FreeSlots() int {
-	if d.Facts.MaxParallel == 0 {
+	slots := d.Slots()
+	if slots == 0 {
 		return 1 << 30
 	}
-	return max(0, d.Facts.MaxParallel-d.Project.released[d.Environment])
+	return max(0, slots-d.Project.released[d.Environment])
 }
 
 func (v *View) release(part *Part, at eventlog.Position) {

@@ -13,7 +13,7 @@ import (
 // wide queues an environment-wide deployment of release 1.0 by a person.
 func wide(h *projectionstest.History, environment string, parallel int) *projections.Deployment {
 	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: environment,
-		Release: "1.0", MaxParallel: parallel, Origin: domain.By("ann")})
+		Release: "1.0", MaxParallel: domain.Count(parallel), Origin: domain.By("ann")})
 	return h.Deployments[d]
 }
 
@@ -80,7 +80,7 @@ func TestSlotsAreCountedPerEnvironmentOverAllDeployments(t *testing.T) {
 	h := shopOn(t, "web-01", "web-02")
 	narrowed := func(machine string) *projections.Deployment {
 		d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production",
-			Release: "1.0", MaxParallel: 1, Machines: []domain.DeploymentMachine{{Name: machine}}, Origin: domain.By("ann")})
+			Release: "1.0", MaxParallel: domain.Count(1), Machines: []domain.DeploymentMachine{{Name: machine}}, Origin: domain.By("ann")})
 		return h.Deployments[d]
 	}
 	first, second := narrowed("web-01"), narrowed("web-02")
@@ -174,4 +174,22 @@ func TestNewcomersWantTheReleaseOfARolloutThatEnds(t *testing.T) {
 	h.Add("project/shop", domain.DeploymentEnded{Deployment: d.ID, State: domain.DeploymentSucceeded})
 	require.Equal(t, []string{"web-02"}, h.Projects["shop"].Sweep())
 	require.Empty(t, h.Inconsistencies())
+}
+
+func TestPercentageOfSlotsIsOneOfTheMachinesWhenItWasQueued(t *testing.T) {
+	h := shopOn(t, "web-01", "web-02", "web-03", "web-04", "web-05")
+	queue := func(percent int, machines ...domain.DeploymentMachine) *projections.Deployment {
+		kind := domain.EnvironmentWide
+		if len(machines) > 0 {
+			kind = domain.Narrowed
+		}
+		return h.Deployments[h.Add("project/shop", domain.DeploymentQueued{Kind: kind, Environment: "production",
+			Release: "1.0", MaxParallel: domain.Percent(percent), Machines: machines, Origin: domain.By("ann")})]
+	}
+	wide := queue(50)
+	require.Equal(t, 2, h.Projects["shop"].Released("production"))
+	require.Zero(t, wide.FreeSlots())
+	h.Join("web-06", "web-07", "web-08")
+	require.Equal(t, 2, wide.Slots())
+	require.Equal(t, 1, queue(1, domain.DeploymentMachine{Name: "web-06"}).Slots(), "a percentage leaves at least one slot")
 }

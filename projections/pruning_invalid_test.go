@@ -67,7 +67,7 @@ func (s *simulation) invalidDeployment() {
 		queued := domain.DeploymentQueued{Kind: pick(s, []domain.DeploymentKind{domain.EnvironmentWide, domain.Narrowed,
 			domain.Automatic}),
 			Environment: pick(s, append([]string{"nowhere"}, environments...)),
-			Release:     pick(s, append([]string{"9.0"}, releases...)), MaxParallel: s.IntN(2)}
+			Release:     pick(s, append([]string{"9.0"}, releases...)), MaxParallel: domain.Count(s.IntN(2))}
 		if queued.Kind == domain.EnvironmentWide {
 			queued.Exclude = []string{machine}
 		} else {

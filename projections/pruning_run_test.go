@@ -106,7 +106,7 @@ func (s *simulation) project(stream string) {
 
 // settings uses empty lists and nil lists: a saved view must distinguish them where the fold does.
 func (s *simulation) settings() domain.ProjectSettings {
-	return domain.ProjectSettings{Roles: pick(s, [][]string{nil, nil, {"web"}}), MaxParallel: s.IntN(3),
+	return domain.ProjectSettings{Roles: pick(s, [][]string{nil, nil, {"web"}}), MaxParallel: domain.Count(s.IntN(3)),
 		StopAfterFailures: s.IntN(2),
 		Unavailable:       pick(s, []domain.Unavailable{"", domain.FailUnavailable}), Attempts: 1 + s.IntN(3),
 		Variables: pick(s, []map[string]string{nil, {}, {"A": "b"}}),

@@ -18,7 +18,7 @@ func verifying(t *testing.T) (h *projectionstest.History, d domain.ID) {
 	h = projectionstest.OneMachine(t)
 	h.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 	d = h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
-		HealthyFor: domain.Duration(time.Minute), MaxParallel: 1,
+		HealthyFor: domain.Duration(time.Minute), MaxParallel: domain.Count(1),
 		Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"joins"}, Reason: "retry"}}})
 	h.Claim(d, "web-01")
 	h.End(d, "web-01", domain.PartSucceeded, "")
@@ -90,7 +90,7 @@ func TestCauseDuringAVerificationIsKept(t *testing.T) {
 
 func TestPersonEndsAVerification(t *testing.T) {
 	wide := domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0",
-		MaxParallel: 1, Origin: domain.By("ann")}
+		MaxParallel: domain.Count(1), Origin: domain.By("ann")}
 	narrowed := wide
 	narrowed.Kind, narrowed.Machines = domain.Narrowed, []domain.DeploymentMachine{{Name: "web-01"}}
 	for name, c := range map[string]struct {

@@ -80,7 +80,7 @@ func automatic(machines ...string) domain.DeploymentQueued {
 
 // bounded sets maxParallel of a deployment.
 func bounded(maxParallel int, d domain.DeploymentQueued) domain.DeploymentQueued {
-	d.MaxParallel = maxParallel
+	d.MaxParallel = domain.Count(maxParallel)
 	return d
 }
 

@@ -59,7 +59,7 @@ func TestPartIsDueOnlyAfterItsTimeLeftHasPassed(t *testing.T) {
 func TestPartThatWaitsForNoAgentIsNotBounded(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02")
 	d := narrowed("web-01", "web-02")
-	d.MaxParallel = 1
+	d.MaxParallel = domain.Count(1)
 	queued := f.Deployments[f.queue(d)].Parts["web-02"]
 	_, bounded := rollout.TimeLeft(f.View, queued, f.measured())
 	require.False(t, bounded, "it waits for a slot")

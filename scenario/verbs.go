@@ -90,7 +90,7 @@ func reimageCommand(w *words) domain.Command {
 
 func deployCommand(w *words) domain.Command {
 	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.machineFlag("machine"),
-		Exclude: w.machineFlag("exclude"), MaxParallel: w.number("max-parallel"),
+		Exclude: w.machineFlag("exclude"), MaxParallel: w.amount("max-parallel"),
 		StopAfterFailures: w.number("stop-after-failures"), HealthyFor: w.duration("healthy-for"), Origin: domain.By(by)}
 }
 
@@ -170,6 +170,19 @@ func (w *words) number(name string) *int {
 		w.note(w.runner.wrong("", "invalid --%s %.40q", name, text))
 	}
 	return &n
+}
+
+// amount returns the value of a flag, or nil if the flag is missing.
+func (w *words) amount(name string) *domain.Amount {
+	text := w.flag(name)
+	if text == "" {
+		return nil
+	}
+	a, err := domain.ParseAmount(text)
+	if err != nil {
+		w.note(w.runner.wrong("use a number such as 16, or a percentage such as 25%", "invalid --%s %.40q", name, text))
+	}
+	return &a
 }
 
 // duration returns the value of a flag, or nil if the flag is missing.

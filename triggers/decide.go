@@ -142,7 +142,7 @@ func size(member Verdict) int {
 func queue(v *projections.View, g group, members []Verdict) domain.Decision {
 	settings := v.Projects[g.project].Settings
 	q := domain.DeploymentQueued{Kind: domain.Automatic, Environment: g.environment, Release: g.release,
-		MaxParallel: settings.MaxParallel, Unavailable: domain.SkipUnavailable, HealthyFor: settings.HealthyFor}
+		MaxParallel: slots(v, g), Unavailable: domain.SkipUnavailable, HealthyFor: settings.HealthyFor}
 	d := domain.Decision{Kind: "deploy", Stream: domain.ProjectStream(g.project)}
 	reasons := map[string]bool{}
 	for _, member := range members {
@@ -158,6 +158,21 @@ func queue(v *projections.View, g group, members []Verdict) domain.Decision {
 	q.Reason = joined(reasons)
 	d.Events, d.Causes = []domain.Event{q}, firstCauses(d.Causes)
 	return d
+}
+
+// slots returns the maxParallel of an automatic deployment. It has only the machines that are due, so a percentage is one
+// of all machines that the project selects in the environment.
+func slots(v *projections.View, g group) domain.Amount {
+	settings, machines := v.Projects[g.project].Settings, 0
+	if !settings.MaxParallel.Percent {
+		return settings.MaxParallel
+	}
+	for _, m := range v.MachinesIn(g.environment) {
+		if domain.InScope(&m.Machine, g.environment, settings.Roles, nil) {
+			machines++
+		}
+	}
+	return domain.Count(settings.MaxParallel.SlotsOf(machines))
 }
 
 // maxCauses bounds how many of its machines' causes the event repeats as its own.

@@ -161,7 +161,7 @@ func TestMachinesForADisabledSweepAreNotJudged(t *testing.T) {
 
 func TestAutomaticDeploymentHasTheSettingsAndCausesOfItsMachines(t *testing.T) {
 	h := newFleet(t)
-	h.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{MaxParallel: 3, HealthyFor: domain.Duration(time.Minute),
+	h.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{MaxParallel: domain.Count(3), HealthyFor: domain.Duration(time.Minute),
 		Steps: []domain.Step{{Name: "a", Run: "b"}}}})
 	h.Add("project/shop", domain.TriggerDefined{Trigger: "also", Settings: domain.TriggerSettings{
 		Events: []domain.Category{domain.CameOnline}, Environments: []string{"*"}}})
@@ -170,7 +170,7 @@ func TestAutomaticDeploymentHasTheSettingsAndCausesOfItsMachines(t *testing.T) {
 	causes := []domain.ID{added, online} // oldest first, although trigger also knows only the second
 	require.Equal(t, []domain.Decision{{Kind: "deploy", Stream: "project/shop", Causes: causes,
 		Events: []domain.Event{domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
-			MaxParallel: 3, Unavailable: domain.SkipUnavailable, HealthyFor: domain.Duration(time.Minute), Reason: "behind",
+			MaxParallel: domain.Count(3), Unavailable: domain.SkipUnavailable, HealthyFor: domain.Duration(time.Minute), Reason: "behind",
 			Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"also", "joins"}, Reason: "behind",
 				Causes: causes}}}}}}, triggers.Plan(h.View, triggers.Decide(h.View, h.Age)))
 }
@@ -198,4 +198,22 @@ func TestSweepNamesItsTriggersInOrder(t *testing.T) {
 	h.Add("project/shop", domain.ProjectEnabled{})
 	require.Equal(t, triggers.Sweep, judge(h).Reason)
 	require.Equal(t, []string{"aa", "joins", "mm", "zz"}, judge(h).Triggers)
+}
+
+func TestPercentageOfSlotsIsOneOfAllMachinesInScope(t *testing.T) {
+	h := newFleet(t)
+	h.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{MaxParallel: domain.Percent(50),
+		Roles: []string{"web"}, Steps: []domain.Step{{Name: "a", Run: "b"}}}})
+	h.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"})
+	for i := range 6 {
+		name := "web-" + string(rune('a'+i))
+		h.Add("machine/"+name, domain.MachineAdded{Environment: "production", Roles: []string{"web"}})
+		h.Add("machine/db-"+name, domain.MachineAdded{Environment: "production", Roles: []string{"db"}})
+	}
+	h.Add("project/shop", domain.TriggerEnabled{Trigger: "joins"})
+	h.Connect("web-a", domain.ID{}, domain.ID{7: 7})
+	d := triggers.Plan(h.View, triggers.Decide(h.View, h.Age))[0]
+	queued := d.Events[0].(domain.DeploymentQueued)
+	require.Len(t, queued.Machines, 1)
+	require.Equal(t, domain.Count(3), queued.MaxParallel)
 }

@@ -160,7 +160,7 @@ func (p *policySpec) check() *domain.Rejection {
 
 type projectSpec struct {
 	Roles             []string           `yaml:"roles" hint:"write [web]"`
-	MaxParallel       int                `yaml:"maxParallel"`
+	MaxParallel       domain.Amount      `yaml:"maxParallel"`
 	StopAfterFailures int                `yaml:"stopAfterFailures"`
 	Unavailable       domain.Unavailable `yaml:"unavailableMachines" zero:"use skip or fail"`
 	HealthyFor        domain.Duration    `yaml:"healthyFor"`

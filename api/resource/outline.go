@@ -56,8 +56,11 @@ func entries(of, usual reflect.Value) (all []entry) {
 }
 
 func entryOf(v, usual reflect.Value) entry {
-	if d, ok := v.Interface().(domain.Duration); ok {
-		return entry{text: durationText(d), isDefault: v.Equal(usual)}
+	switch of := v.Interface().(type) {
+	case domain.Duration:
+		return entry{text: durationText(of), isDefault: v.Equal(usual)}
+	case domain.Amount:
+		return entry{text: of.String(), isDefault: v.Equal(usual)}
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

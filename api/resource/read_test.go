@@ -48,7 +48,7 @@ spec:
 
 func shopCommand() domain.ApplyProject {
 	return domain.ApplyProject{Name: "shop", Origin: domain.By("ann"), Disabled: true, Settings: domain.ProjectSettings{
-		Roles: []string{"api", "web"}, MaxParallel: 10, StopAfterFailures: 1, Unavailable: domain.FailUnavailable,
+		Roles: []string{"api", "web"}, MaxParallel: domain.Count(10), StopAfterFailures: 1, Unavailable: domain.FailUnavailable,
 		Attempts: 5, Backoff: domain.Duration(2 * time.Minute),
 		Variables: map[string]string{"PORT": "8080", "VERSION": "1.10", "DEBUG": "true", "NOTE": ""},
 		Secrets:   []string{"DB_PASSWORD"},

@@ -105,9 +105,16 @@ func seconds(least, most int) *rapid.Generator[domain.Duration] {
 	})
 }
 
+func amount(t *rapid.T) domain.Amount {
+	if rapid.Bool().Draw(t, "percent") {
+		return domain.Percent(rapid.IntRange(1, 100).Draw(t, "percentage"))
+	}
+	return domain.Count(rapid.IntRange(0, 20).Draw(t, "number"))
+}
+
 func anyProject(t *rapid.T) Document {
 	s := domain.ProjectSettings{
-		Roles: rapid.SliceOfN(name(), 0, 4).Draw(t, "roles"), MaxParallel: rapid.IntRange(0, 20).Draw(t, "maxParallel"),
+		Roles: rapid.SliceOfN(name(), 0, 4).Draw(t, "roles"), MaxParallel: amount(t),
 		StopAfterFailures: rapid.IntRange(0, 3).Draw(t, "stopAfterFailures"),
 		Unavailable: rapid.SampledFrom([]domain.Unavailable{"", domain.SkipUnavailable, domain.FailUnavailable}).
 			Draw(t, "unavailable"),

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 func releaseVerb(a *app) *cobra.Command {
@@ -40,15 +41,17 @@ type deploymentRequest struct {
 	Environment string   `json:"environment"`
 	Machines    []string `json:"machines"`
 	Exclude     []string `json:"exclude"`
-	MaxParallel *int     `json:"maxParallel"`
-	StopAfter   *int     `json:"stopAfterFailures"`
 	HealthyFor  string   `json:"healthyFor,omitempty"`
-	Reason      string   `json:"reason,omitempty"`
+	// MaxParallel and StopAfter are nil if their flags are not given.
+	MaxParallel *domain.Amount `json:"maxParallel"`
+	StopAfter   *int           `json:"stopAfterFailures"`
+	Reason      string         `json:"reason,omitempty"`
 }
 
 func deployVerb(a *app) *cobra.Command {
 	d := deploymentRequest{Machines: []string{}, Exclude: []string{}}
-	var parallel, stopAfter int
+	var parallel amountFlag
+	var stopAfter int
 	var healthyFor time.Duration
 	var yes bool
 	w := &waiter{app: a}
@@ -70,9 +73,7 @@ func deployVerb(a *app) *cobra.Command {
 	c := cmd.command()
 	c.RunE = func(c *cobra.Command, args []string) error {
 		d.Project, d.Release = args[0], args[1]
-		if c.Flags().Changed("max-parallel") {
-			d.MaxParallel = &parallel
-		}
+		d.MaxParallel = parallel.given
 		if c.Flags().Changed("stop-after-failures") {
 			d.StopAfter = &stopAfter
 		}
@@ -92,8 +93,8 @@ func deployVerb(a *app) *cobra.Command {
 	flags.StringVar(&d.Environment, "to", "", "`ENVIRONMENT` to deploy to")
 	flags.StringSliceVar(&d.Machines, "machine", nil, "deploy only to this `MACHINE`; repeatable")
 	flags.StringSliceVar(&d.Exclude, "exclude", nil, "leave out this `MACHINE`; repeatable")
-	flags.IntVar(&parallel, "max-parallel", 0,
-		"maximum number `N` of machines at once; 0: no limit; default: the setting of the project")
+	flags.Var(&parallel, "max-parallel",
+		"maximum `NUMBER` or percentage of machines at once, such as 5 or 25%; 0: no limit; default: the setting of the project")
 	flags.IntVar(&stopAfter, "stop-after-failures", 0,
 		"cancel the remaining machines after `N` failures; 0: never; default: the setting of the project")
 	flags.DurationVar(&healthyFor, "healthy-for", 0,

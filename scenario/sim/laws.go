@@ -305,7 +305,7 @@ func (p *cluster) checkSlots(project *projections.Project, environment string) {
 			}
 		}
 		if count += here; here > 0 {
-			bound, bounded = max(bound, d.Facts.MaxParallel), bounded && d.Facts.MaxParallel > 0
+			bound, bounded = max(bound, d.Slots()), bounded && d.Slots() > 0
 		}
 	}
 	if bounded && count > bound {

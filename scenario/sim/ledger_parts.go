@@ -64,7 +64,11 @@ func (l *ledger) supersede(w *deploymentState) {
 
 // freeSlot reports whether another part of the deployment may be released without exceeding maxParallel.
 func (w *deploymentState) freeSlot() bool {
-	if w.MaxParallel == 0 {
+	slots := w.MaxParallel.Number
+	if w.MaxParallel.Percent {
+		slots = max(1, len(w.shares)*slots/100)
+	}
+	if slots == 0 {
 		return true
 	}
 	taken := 0
@@ -75,7 +79,7 @@ func (w *deploymentState) freeSlot() bool {
 			}
 		}
 	}
-	return taken < w.MaxParallel
+	return taken < slots
 }
 
 // applyShares records which parts a server released or withdrew, and which ones a person cancelled.

@@ -19,7 +19,7 @@ var (
 func projectSettings(i, variant int) domain.ProjectSettings {
 	return domain.ProjectSettings{
 		Roles:             [][]string{{"web"}, nil, {"db", "web"}}[(i+variant)%3],
-		MaxParallel:       []int{0, 2, 1, 3}[variant%4],
+		MaxParallel:       []domain.Amount{{}, domain.Count(2), domain.Count(1), domain.Percent(40)}[variant%4],
 		StopAfterFailures: []int{0, 0, 1, 2}[(variant/2)%4],
 		Unavailable:       []domain.Unavailable{domain.SkipUnavailable, domain.FailUnavailable}[(variant/3)%2],
 		HealthyFor:        domain.Duration([]time.Duration{0, 20 * time.Second, 0, 0, time.Minute}[variant%5]),
@@ -83,9 +83,9 @@ func (p *cluster) deployWide(st step) {
 	c := domain.Deploy{Project: project, Release: version, Environment: environment, Origin: domain.By(by)}
 	words := []string{"deploy", project, version, "--to", environment}
 	if st.b%7 == 3 {
-		n := st.b / 7 % 3
+		n := []domain.Amount{{}, domain.Count(1), domain.Count(2), domain.Percent(60)}[st.b/7%4]
 		c.MaxParallel = &n
-		words = append(words, "--max-parallel", fmt.Sprint(n))
+		words = append(words, "--max-parallel", n.String())
 	}
 	if st.b%11 == 5 {
 		n := 1

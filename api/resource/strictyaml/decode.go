@@ -16,8 +16,9 @@ import (
 //	zero:"hint"       the key must not be 0 or empty: zero is the value of an absent key
 //	unit:"%"          the number is written with a percent sign
 //
-// Fields are text, whole numbers, booleans, durations (any int64), lists, maps from text to text, maps from names to
-// pointers to structs, structs, and pointers to these; a *Value takes any value.
+// Fields are text, whole numbers, booleans, durations (any int64), amounts (structs that read themselves from the text of
+// a whole number or a percentage), lists, maps from text to text, maps from names to pointers to structs, structs, and
+// pointers to these; a *Value takes any value.
 type Decoder struct {
 	Source *Source
 	Found  *Findings
@@ -100,18 +101,18 @@ func (d *Decoder) value(to reflect.Value, v *Value, f field) bool {
 		*raw = v
 		return true
 	}
-	switch to.Kind() {
-	case reflect.Pointer:
+	switch {
+	case isAmount(to.Type()):
+	case to.Kind() == reflect.Pointer:
 		to.Set(reflect.New(to.Type().Elem()))
 		return d.value(to.Elem(), v, f.child(f.path, pointee))
-	case reflect.Struct:
+	case to.Kind() == reflect.Struct:
 		return d.object(to, v, f)
-	case reflect.Slice:
+	case to.Kind() == reflect.Slice:
 		return d.list(to, v, f)
-	case reflect.Map:
-		if to.Type().Elem().Kind() == reflect.Pointer {
-			return d.named(to, v, f)
-		}
+	case to.Kind() == reflect.Map && to.Type().Elem().Kind() == reflect.Pointer:
+		return d.named(to, v, f)
+	case to.Kind() == reflect.Map:
 		return d.texts(to, v, f)
 	}
 	if !d.scalar(to, v, f) {

@@ -1,6 +1,7 @@
 package strictyaml
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"reflect"
@@ -12,10 +13,13 @@ import (
 // maxWhole is the limit of whole numbers, far above the size of any fleet.
 const maxWhole = 1_000_000
 
-// scalar decodes text, a number, a boolean, a duration or a percentage.
+// scalar decodes text, a number, a boolean, a duration, a percentage or an amount.
 func (d *Decoder) scalar(to reflect.Value, v *Value, f field) bool {
 	if f.tag.Get("unit") == "%" {
 		return d.percent(to, v, f)
+	}
+	if isAmount(to.Type()) {
+		return d.amount(to, v, f)
 	}
 	switch to.Kind() {
 	case reflect.String:
@@ -75,6 +79,25 @@ func (d *Decoder) duration(to reflect.Value, v *Value, f field) bool {
 	}
 	to.SetInt(int64(parsed))
 	return true
+}
+
+// isAmount reports whether a type is a struct that reads itself from text, as amounts do.
+func isAmount(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// amount decodes a whole number or a percentage.
+func (d *Decoder) amount(to reflect.Value, v *Value, f field) bool {
+	number := reflect.New(reflect.TypeFor[int]()).Elem()
+	digits, sign := strings.CutSuffix(v.Text, "%")
+	_, err := strconv.Atoi(digits)
+	switch {
+	case v.Shape == Number && !d.whole(number, v, f):
+		return false
+	case v.Shape != Number && (v.Shape != Text || !sign || err != nil):
+		return d.mismatch(v, f, "a whole number or a percentage", "such as 10 or 25%")
+	}
+	return to.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(v.Text)) == nil //nolint:forcetypeassert // isAmount checked the type
 }
 
 func (d *Decoder) percent(to reflect.Value, v *Value, f field) bool {
