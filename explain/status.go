@@ -19,7 +19,9 @@ type Status struct {
 	// Attention lists what a person should look at, the most severe first.
 	Attention []Attention `json:"attention"`
 	Fleet     FleetStatus `json:"fleet"`
-	Position  string      `json:"position"`
+	// Log is the id with which the log was created.
+	Log      string `json:"log"`
+	Position string `json:"position"`
 }
 
 // ProjectStatus is the state of a project in one environment. Each machine in scope counts in exactly one of Have, Held,

@@ -20,6 +20,7 @@ func (q *Queries) Status(ctx context.Context, f explain.Filter) (status explain.
 				WithHint("`drover get environments` lists them")
 		default:
 			status = explain.StatusOf(v, f, names)
+			status.Log = q.cfg.Engine.OriginalID().String()
 		}
 	})
 	return status, err

@@ -56,6 +56,13 @@ var argumentNames = map[string][]completer{
 	"hold":                    {ofKind(&machineKind)},
 	"unhold":                  {ofKind(&machineKind)},
 	"why":                     {ofKind(&machineKind)},
+	"login":                   {},
+	"status":                  {},
+	"context list":            {},
+	"context use":             {contextNames},
+	"context show":            {contextNames},
+	"context rename":          {contextNames},
+	"context delete":          {contextNames},
 	"token revoke":            {ofKind(&tokenKind)},
 	"person erase":            {ofKind(&personKind)},
 	"completion":              {fixed(shells...)},
@@ -175,6 +182,17 @@ func verbsOf(*completion) (all []string) {
 		all = append(all, string(verb))
 	}
 	return all
+}
+
+func contextNames(*completion) (names []string) {
+	all, err := contexts()
+	if err != nil {
+		return nil
+	}
+	for i := range all.List {
+		names = append(names, all.NameOf(&all.List[i]))
+	}
+	return names
 }
 
 func kindNames(*completion) []string {

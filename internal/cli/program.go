@@ -150,7 +150,7 @@ var commandGroups = []struct {
 	{"deploy", "Deploy:", []func(*app) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb,
 		pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"inspect", "Inspect:", []func(*app) *cobra.Command{statusVerb, getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"operate", "Operate:", []func(*app) *cobra.Command{doctorVerb, tokenVerb, personVerb, accessVerb,
+	{"operate", "Operate:", []func(*app) *cobra.Command{doctorVerb, loginVerb, contextVerb, tokenVerb, personVerb, accessVerb,
 		serverKeyVerb, eventlogVerb, testVerb, versionVerb, completionVerb, manVerb}},
 }
 

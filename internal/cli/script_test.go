@@ -71,11 +71,13 @@ func setUp(t *testing.T) func(*testscript.Env) error {
 		e.Setenv("DROVER_TICK", "1s")
 		e.Setenv("CONTEXTS", filepath.Join(home, ".config", "drover", "contexts.json"))
 		e.Setenv("TZ", "UTC")
-		address, err := harness.FreeAddress()
-		if err != nil {
-			return err
+		for _, name := range []string{"PORT", "OTHERPORT"} { // for a server that restarts with its address, and a second one
+			address, err := harness.FreeAddress()
+			if err != nil {
+				return err
+			}
+			e.Setenv(name, portOf(address))
 		}
-		e.Setenv("PORT", portOf(address)) // for a server that restarts with the same address
 		return os.MkdirAll(home, 0o700)
 	}
 }

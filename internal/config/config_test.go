@@ -149,8 +149,8 @@ func TestContextStaysCurrentWhileItHasAddresses(t *testing.T) {
 	var all config.Contexts
 	all.Add(config.Context{Log: "mine", Servers: []string{"http://a"}})
 	all.Add(config.Context{Log: "theirs", Servers: []string{"https://b"}})
-	require.True(t, all.AddServer("mine", "http://a2", "", false))
-	require.Equal(t, "theirs", all.Current)
+	require.True(t, all.AddServer("theirs", "https://b2", "", false))
+	require.Equal(t, "mine", all.Current)
 }
 
 func TestNewAddressIsAddedLastAndTheFirstStays(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 
 // Context is what a client needs to reach the servers of one log.
 type Context struct {
+	// Name is what a person calls the context; empty: NameOf chooses a name.
+	Name string `json:"name,omitempty"`
 	// Log is the id of the log. A restored log has the same id.
 	Log     string   `json:"log"`
 	Servers []string `json:"servers"`
@@ -202,8 +204,11 @@ func (all *Contexts) RemoveServer(log, address string) (changed bool) {
 	return c != nil && slices.IndexFunc(c.Servers, same) > 0 && c.drop(address)
 }
 
-// Add adds a context and makes it the current one.
+// Add adds a context. It becomes the current one only if there is no current one: another server must not change where
+// commands go.
 func (all *Contexts) Add(c Context) {
 	all.List = append(all.List, c)
-	all.Current = c.Log
+	if all.Find(all.Current) == nil {
+		all.Current = c.Log
+	}
 }

@@ -41,6 +41,18 @@ func (r *run) writeContext(ctx context.Context) {
 		return
 	}
 	r.logger.Info("client context ready", zap.String("file", path))
+	r.warnOtherContext(path)
+}
+
+// warnOtherContext says how to use this server if the current context of the user is that of another one.
+func (r *run) warnOtherContext(path string) {
+	all, err := config.ReadContexts(path)
+	own, current := all.Find(r.engine.OriginalID().String()), all.Find(all.Current)
+	if err != nil || own == nil || current == nil || own.Log == current.Log {
+		return
+	}
+	r.logger.Warn(fmt.Sprintf("commands go to context %s, not to this server; `drover context use %s` changes that",
+		all.NameOf(current), all.NameOf(own)))
 }
 
 // addTo adds this server to the context of its log. The key of the context is the id with which the log was created:
