@@ -37,6 +37,7 @@ type part struct {
 
 	stopping chan struct{}
 	done     chan client.End
+	failed   []error // what failed after the last step; set before done is sent
 }
 
 // voidClaim is a claim that did not count.
@@ -211,14 +212,17 @@ func (s *session) next() {
 	if s.current != nil || s.stopping || s.link == nil || len(s.queue) == 0 || s.owesEnd(s.queue[0].Project) {
 		return
 	}
+	if !s.checkJournal() {
+		return
+	}
 	work := s.queue[0]
 	p := &part{work: work, stopping: make(chan struct{}), entry: journal.Entry{
 		Deployment: work.Deployment, Project: work.Project, Release: work.Release, State: journal.Claiming,
 		Number: s.nextNumber(), Since: s.config.Clock.Now(),
 	}}
 	if err := s.journal.Put(p.entry); err != nil {
-		s.log.Error("could not claim a part: the journal is not writable", zap.String("deployment", work.Deployment),
-			zap.Error(err))
+		s.setBlocking(s.conditionOf(err))
+		s.logError(s.journal.Forget(work.Deployment))
 		return
 	}
 	s.queue = s.queue[1:]
@@ -245,6 +249,7 @@ func (s *session) resend() {
 		p.endSent = false
 	}
 	s.unsent = true
+	s.retryConditions()
 	s.sendClaim()
 	s.next()
 }
@@ -296,8 +301,7 @@ func (s *session) start(p *part) {
 	ctx, spool, done := s.ctx, p.spool, p.done
 	s.tasks.Go(func() {
 		end := ready.Run(ctx)
-		s.logError(spool.Finish())
-		s.logError(s.journal.CleanUp(end.Deployment))
+		p.failed = []error{spool.Finish(), s.journal.CleanUp(end.Deployment)}
 		done <- end
 	})
 }
@@ -338,8 +342,10 @@ func (s *session) finish(p *part, end client.End) {
 	}
 	s.log.Info("part ended", zap.String("deployment", end.Deployment), zap.String("state", string(end.State)),
 		zap.String("reason", string(end.Reason)), zap.String("detail", end.Detail))
-	s.logError(s.journal.Put(p.entry))
-	p.done = nil
+	for _, err := range append(p.failed, s.journal.Put(p.entry)) {
+		s.logError(err)
+	}
+	p.done, p.failed = nil, nil
 	s.ended = append(s.ended, p)
 	s.unsent = true
 	if s.current == p {

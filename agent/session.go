@@ -66,9 +66,6 @@ func Run(ctx context.Context, c Config) error {
 		c.Logger.Error("the agent's memory was damaged and has been renamed; continuing with an empty memory",
 			zap.String("file", q.File), zap.String("renamed", q.Kept), zap.Error(q.Err))
 	}
-	if err := j.Orphans(); err != nil {
-		c.Logger.Warn("files of ended parts remain; the next start tries to remove them again", zap.Error(err))
-	}
 	for _, server := range c.Servers {
 		if isUnencrypted(server) {
 			c.Logger.Warn("the connection to the server is not encrypted and exposes "+
@@ -82,6 +79,7 @@ func Run(ctx context.Context, c Config) error {
 			"(set --join or DROVER_JOIN to exactly what `drover token create --join` printed)")}
 	}
 	s := newSession(c, j, g.open)
+	s.setLeft(j.Orphans())
 	s.recoverEntries(left)
 	return s.run(ctx)
 }
@@ -104,7 +102,8 @@ type session struct {
 	unresolved []journal.Entry // claims of an earlier run: the server must confirm them
 	lastVoid   voidClaim       // the last claim that did not count
 	lastNumber int64           // number of the newest entry in the journal
-	unsent     bool            // there may be output or an end to send
+	conditions conditions
+	unsent     bool // there may be output or an end to send
 
 	checker         *checker // nil: no check
 	heartbeatTicker *time.Ticker
@@ -429,6 +428,7 @@ func (s *session) welcomed(w client.Welcome) {
 	s.warnings = w.Warnings[:min(len(w.Warnings), maxWarnings)]
 	s.logError(s.journal.RecordLog(w, s.config.Name))
 	s.send(client.FromAgent{Remembered: s.remembered()})
+	s.reportConditions()
 	s.apply(w.Settings)
 	s.queue = nil
 	s.reconcile(w.Unfinished)
@@ -438,11 +438,12 @@ func (s *session) welcomed(w client.Welcome) {
 // logError logs an error of writing to the data folder. The write will be retried.
 func (s *session) logError(err error) {
 	if left := (*journal.Left)(nil); errors.As(err, &left) {
-		s.log.Warn("files of ended parts remain; the next start tries to remove them again", zap.Error(err))
+		s.setLeft(err)
 		return
 	}
 	if err != nil {
 		s.log.Error("could not write to the data folder", zap.Error(err))
+		s.setBlocking(s.conditionOf(err))
 	}
 }
 

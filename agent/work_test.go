@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -322,14 +323,44 @@ func TestNothingIsClaimedWhileTheJournalIsNotWritable(t *testing.T) {
 	c := server.welcome(t)
 	journal := filepath.Join(config.Data, "journal")
 	require.NoError(t, os.Rename(journal, journal+".away"))
+	require.NoError(t, os.WriteFile(journal, nil, 0o600))
 	w := work("d-1", "true")
 	c.send(t, client.ToAgent{Offer: &w})
-	require.Eventually(t, func() bool {
-		return a.log.FilterMessage("could not claim a part: the journal is not writable").Len() > 1
-	}, timeout, 5*time.Millisecond)
+	require.Equal(t, []domain.Condition{{Kind: domain.JournalNotWritable, Detail: config.Data + ": not a directory"}},
+		expect(t, c, someConditions).Conditions)
 	require.NotContains(t, server.allReceived(), "claim")
+	c.drop()
+	c = server.welcome(t)
+	require.Len(t, expect(t, c, someConditions).Conditions, 1, "another server hears it too")
+	c.send(t, client.ToAgent{Offer: &w})
+	require.NoError(t, os.Remove(journal))
 	require.NoError(t, os.Rename(journal+".away", journal))
+	require.Empty(t, expect(t, c, someConditions).Conditions)
 	require.Equal(t, "d-1", expect(t, c, aClaim).Deployment)
+	require.Equal(t, 1, a.log.FilterMessageSnippet("no part is claimed until that works again").Len(), "one line, not one per attempt")
+}
+
+func someConditions(m client.FromAgent) *client.Conditions { return m.Conditions }
+
+func TestDeletedDataFolderIsMadeAgain(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	startAgent(t, config)
+	c := server.welcome(t)
+	identity, err := os.ReadFile(filepath.Join(config.Data, "identity.json"))
+	require.NoError(t, err)
+	c.offerAndConfirmClaim(t, work("d-1", "true"))
+	expect(t, c, anEnd)
+	require.NoError(t, os.RemoveAll(config.Data))
+	require.Eventually(t, func() bool {
+		made, err := os.ReadFile(filepath.Join(config.Data, "journal", "d-1.json"))
+		return err == nil && bytes.Contains(made, []byte(`"ended"`))
+	}, timeout, 5*time.Millisecond, "the end is not confirmed")
+	again, err := os.ReadFile(filepath.Join(config.Data, "identity.json"))
+	require.NoError(t, err)
+	require.Equal(t, string(identity), string(again))
+	c.confirm(t, "d-1")
+	c.offerAndConfirmClaim(t, work("d-2", "true"))
 }
 
 func TestSecretNeverLeavesTheMachine(t *testing.T) {

@@ -17,6 +17,7 @@
 //	httpagent.go    agents that use plain HTTP, so that any program can be an agent
 //	remembered.go   what an agent remembers about its successes, compared with the log
 //	part.go         claims, output and ends, for both transports
+//	conditions.go   what agents report about their machines
 //	outputlimit.go  the limit for the stored output of a part
 //	handover.go     closing sessions in favour of a newer server
 //

@@ -47,7 +47,7 @@ type Hub struct {
 }
 
 // Kinds are the kinds of messages that agents send over the WebSocket after their hello.
-var Kinds = []string{"heartbeat", "health", "remembered", "claim", "output", "end", "answer", "goodbye"}
+var Kinds = []string{"heartbeat", "health", "remembered", "conditions", "claim", "output", "end", "answer", "goodbye"}
 
 // requestTimeout bounds one command, and one request of an agent.
 const requestTimeout = 30 * time.Second

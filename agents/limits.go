@@ -20,6 +20,8 @@ const (
 	UnprovenLimit = "unproven"
 	// HealthLimit is the limit on changes of one machine's health.
 	HealthLimit = "health"
+	// ConditionLimit is the limit on changes of what one machine's agent reports about its machine.
+	ConditionLimit = "conditions"
 	// ReconnectLimit is the limit on sessions that one machine begins.
 	ReconnectLimit = "reconnects"
 	// MessageLimit is the limit on messages of one machine.
@@ -29,12 +31,13 @@ const (
 )
 
 // Limits lists them.
-var Limits = []string{UnprovenLimit, HealthLimit, ReconnectLimit, MessageLimit, OutputLimit}
+var Limits = []string{UnprovenLimit, HealthLimit, ConditionLimit, ReconnectLimit, MessageLimit, OutputLimit}
 
 // Token buckets of one machine: how much at once, and how much per second after that. An agent that works as intended stays
 // far below them.
 const (
 	healthAtOnce, healthEvery         = 20, 10 * time.Second
+	conditionsAtOnce, conditionsEvery = 10, 5 * time.Minute
 	reconnectsAtOnce, reconnectsEvery = 60, 5 * time.Second
 	messagesAtOnce, messagesPerSecond = 1000, 100
 	outputAtOnce, outputPerSecond     = 16 << 20, 4 << 20 // bytes; a part has at most outputAtOnce
@@ -44,7 +47,7 @@ const (
 
 // buckets are the token buckets of one machine.
 type buckets struct {
-	health, reconnects, messages, output *rate.Limiter
+	health, conditions, reconnects, messages, output *rate.Limiter
 }
 
 // machineLimits contains the buckets of each machine. They outlive sessions: a machine does not evade them by a reconnect.
@@ -105,6 +108,7 @@ func (l *machineLimits) get(machine string) *buckets {
 	if b == nil {
 		b = &buckets{
 			health:     rate.NewLimiter(rate.Every(healthEvery), healthAtOnce),
+			conditions: rate.NewLimiter(rate.Every(conditionsEvery), conditionsAtOnce),
 			reconnects: rate.NewLimiter(rate.Every(reconnectsEvery), reconnectsAtOnce),
 			messages:   rate.NewLimiter(messagesPerSecond, messagesAtOnce),
 			output:     rate.NewLimiter(outputPerSecond, outputAtOnce),
@@ -123,6 +127,15 @@ func (h *Hub) allowHealth(machine string) bool {
 		return true
 	}
 	h.recordLimited(machine, HealthLimit)
+	return false
+}
+
+// allowConditions reports whether a machine may change its conditions in the log now.
+func (h *Hub) allowConditions(machine string) bool {
+	if h.machines.get(machine).conditions.AllowN(h.limitTime(), 1) {
+		return true
+	}
+	h.recordLimited(machine, ConditionLimit)
 	return false
 }
 

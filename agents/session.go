@@ -48,6 +48,8 @@ type session struct {
 	lastHealth *client.Health
 	// healthPostponed means that lastHealth was not recorded, because the machine changes its health too often.
 	healthPostponed bool
+	// conditions is the agent's last statement about its machine until it is recorded; nil: none.
+	conditions *client.Conditions
 	// unjudged is the agent's last statement about its successes until it has been compared with the log; nil: none.
 	// welcomed is the position that the log had reached before the welcome.
 	unjudged *client.Remembered
@@ -157,10 +159,14 @@ func (s *session) handleMessage(ctx context.Context, m client.FromAgent) bool {
 		s.recordHeartbeat(*m.Heartbeat)
 		s.repeatOffer()
 		s.repeatHealth(ctx)
+		s.recordConditions(ctx)
 		s.compareStatement(ctx)
 	case m.Health != nil:
 		count("health")
 		s.receiveHealth(ctx, *m.Health)
+	case m.Conditions != nil:
+		count("conditions")
+		s.receiveConditions(ctx, *m.Conditions)
 	case m.Remembered != nil:
 		count("remembered")
 		s.receiveStatement(ctx, *m.Remembered)
@@ -261,7 +267,7 @@ func (s *session) unrecordedHealth() *client.Health {
 // owes reports whether a heartbeat makes the session repeat something, which may need the log.
 func (s *session) owes() bool {
 	s.mu.Lock()
-	owes := s.offered != "" || s.unjudged != nil
+	owes := s.offered != "" || s.unjudged != nil || s.conditions != nil
 	s.mu.Unlock()
 	return owes || s.unrecordedHealth() != nil
 }

@@ -102,6 +102,12 @@ func newMetrics(a *API) *metrics {
 		m.registry.MustRegister(prometheus.NewCounterFunc(options,
 			func() float64 { return float64(a.cfg.Access.DenialCount(reason)) }))
 	}
+	for _, kind := range domain.ConditionKinds() {
+		options := prometheus.GaugeOpts{Name: "drover_machine_conditions",
+			Help: "Machines whose agents report a condition, by condition.", ConstLabels: prometheus.Labels{"condition": string(kind)}}
+		m.registry.MustRegister(prometheus.NewGaugeFunc(options,
+			func() float64 { return float64(a.cfg.Queries.MachinesReporting(kind)) }))
+	}
 	for _, limit := range agents.Limits {
 		m.registry.MustRegister(limitedCounter(limit, func() int64 { return a.cfg.Agents.Limited(limit) }))
 	}

@@ -5,6 +5,7 @@
 //	doctor.go  Finding, Vitals and the table; Examine: the checks of a server, its log and its peers
 //	tokens.go  tokens that expire soon, unlimited join tokens, the last admin token
 //	fleet.go   dangling references, machines that have been behind for a long time, forgotten pins and holds
+//	conditions.go  what agents report about their machines
 //	reach.go   releases that no machine can take, machines that have been offline for a long time
 //	local.go   the machine that runs the command: connections, certificates, files, disk, clock
 //

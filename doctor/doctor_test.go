@@ -46,7 +46,8 @@ func TestHealthyFleetHasOneOKFindingPerCheck(t *testing.T) {
 		checks = append(checks, f.Check)
 		require.Empty(t, f.Fix)
 	}
-	require.Equal(t, []string{"clock", "disk", "log", "servers", "versions", "references", "machines", "environments",
+	require.Equal(t, []string{"clock", "disk", "log", "servers", "versions", "references", "machines", "conditions",
+		"environments",
 		"agents", "tokens", "choices"}, checks)
 	require.Contains(t, findings(t, l, healthy(), "log"),
 		"ok: sqlite, 5.0 MiB, head #12, the newest 8 events verified, accepts writes")
@@ -165,6 +166,16 @@ func TestExamineReportsProblemsOfTheFleet(t *testing.T) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "machines",
 			"warn: 1 machine has been behind on project shop for up to 30 days: machine-unavailable (web-01)."},
+		"machines whose disks are full": {func(l *projectionstest.History) {
+			full := domain.MachineConditionsChanged{Conditions: []domain.Condition{
+				{Kind: domain.DiskFull, Detail: "/var/lib/drover: no space left on device"}}}
+			l.Add("machine/web-01", full)
+			l.Add("machine/web-02", domain.MachineAdded{Environment: "production"}, full)
+		}, "conditions", "bad: machine web-01 starts no parts: its agent reports that the disk of its data folder is full " +
+			"(/var/lib/drover: no space left on device), since 2026-01-01T09:00:09Z (#9); the same on 1 other machine: web-02 → df -h"},
+		"files that an agent could not remove": {func(l *projectionstest.History) {
+			l.Add("machine/web-01", domain.MachineConditionsChanged{Conditions: []domain.Condition{{Kind: domain.Leftovers, Detail: "/mnt"}}})
+		}, "conditions", "warn: machine web-01: its agent reports that it could not remove files of ended parts (/mnt), since "},
 		"a machine that has been offline for a long time": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "environments", "warn: 1 machine has been offline for up to 30 days (since 2026-01-01 09:00 UTC): web-01 → " +

@@ -43,6 +43,7 @@ var eventTypes = []eventType{
 	{"machine.lost-state/v1", MachineLostState{}, nil, nil, describeWith(describeMachineLostState)},
 	{"machine.memory-accepted/v1", MachineMemoryAccepted{}, nil, nil, describeWith(describeMachineMemoryAccepted)},
 	{"machine.memory-cleared/v1", MachineMemoryCleared{}, nil, nil, describeWith(describeMachineMemoryCleared)},
+	{"machine.conditions-changed/v1", MachineConditionsChanged{}, nil, nil, describeWith(describeMachineConditionsChanged)},
 	{"project.defined/v1", ProjectDefined{}, nil, nil, describeWith(describeProjectDefined)},
 	{"project.enabled/v1", ProjectEnabled{}, nil, nil, describeWith(describeProjectEnabled)},
 	{"project.disabled/v1", ProjectDisabled{}, nil, nil, describeWith(describeProjectDisabled)},

@@ -87,6 +87,7 @@ func realisticSamples() []Event {
 		MachineCameOnline{number(1), number(2), number(3), AgentFlags{"staging", []string{"db"}, true}}, MachineWentOffline{number(4), number(2), number(3), "silent"},
 		AgentConnected{number(1), number(2), number(3), AgentFlags{"staging", []string{"db"}, true}},
 		MachineHealthChanged{Warning, "disk is 91 % full", number(2)},
+		MachineConditionsChanged{[]Condition{{DiskFull, "/var/lib/drover: no space left on device"}}, number(2)},
 		MachineDeleted{"clean-up", ann}, MachineCleanUpHeld{7, 20},
 		ProjectDefined{settings, ann}, ProjectEnabled{ann}, ProjectDisabled{ann}, ProjectDeleted{ann},
 		TriggerDefined{

@@ -80,6 +80,7 @@ var commands = []struct {
 	{"access.apply", ApplyAccess{}},
 	{"access.delete", DeleteAccess{}},
 	{"machine.reimage", ReimageMachine{}},
+	{"machine.report-conditions", ReportConditions{}},
 }
 
 // RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels or

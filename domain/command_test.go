@@ -200,7 +200,8 @@ func TestCommandsThatRemovePowerAreListed(t *testing.T) {
 		"project.apply", "trigger.apply", "release.create", "deployment.deploy", "deployment.roll-back",
 		"deployment.retry", "pin.set", "pin.lift", "hold.lift", "part.claim", "part.end", "environment.apply",
 		"policy.apply", "token.create", "token.use", "token.register-verifier", "stream.clear", "log.accept-restore", "machine.report-lost-state",
-		"machine.return", "machine.clear-memory", "machine.accept-memory", "machine.reimage", "access.apply"}
+		"machine.return", "machine.clear-memory", "machine.accept-memory", "machine.reimage", "access.apply",
+		"machine.report-conditions"}
 	for _, row := range commands { // the zero values of set-enabled disable
 		require.Equal(t, RemovesPower(row.zero), slices.Contains(removes, row.name), row.name)
 		require.Equal(t, !RemovesPower(row.zero), slices.Contains(others, row.name), row.name)

@@ -163,6 +163,7 @@ var partReasonText = map[PartReason]string{
 	Superseded:         "a later deployment replaced it",
 	TooManyFailures:    "the number of failed parts reached stopAfterFailures",
 	NotClaimed:         "the machine did not claim it within its policy's lostAfter",
+	MachineIsBlocked:   "the machine's agent reports a problem that keeps it from starting parts",
 	MachineReplaced:    "the machine returned as another instance",
 	StateLost:          "the machine lost what the part installed",
 	NoEndReported:      "no result was reported in time",

@@ -120,6 +120,20 @@ func describeMachineMemoryCleared(e MachineMemoryCleared, d *Description) {
 	d.Sentence = fmt.Sprintf("%s is no longer doubted: %d missing ids were accepted", machineSubject(d), len(e.Accepted))
 }
 
+func describeMachineConditionsChanged(e MachineConditionsChanged, d *Description) {
+	if len(e.Conditions) == 0 {
+		d.Details += " none"
+		d.Sentence = machineSubject(d) + ": its agent reports no problem any more"
+		return
+	}
+	var kinds, texts []string
+	for _, c := range e.Conditions {
+		kinds, texts = append(kinds, string(c.Kind)), append(texts, c.Text())
+	}
+	d.Details += " " + strings.Join(kinds, ", ")
+	d.Sentence = fmt.Sprintf("%s: its agent reports that %s", machineSubject(d), strings.Join(texts, "; "))
+}
+
 func describeProjectDefined(e ProjectDefined, d *Description) {
 	d.Origin, d.Sentence = e.Origin, "project defined"
 }

@@ -13,6 +13,7 @@
 //	origin.go           the origin of a command: the text `by` and the actor
 //	decision.go         Decision, the events that a server decides by itself
 //	machine.go          machines: settings, sessions, health
+//	conditions.go       what agents report about their machines, such as a full disk
 //	project.go          projects: triggers, releases, deployments by environment
 //	project_commands.go commands for projects, triggers and releases
 //	deploy.go           commands for deployments, rollbacks, retries, pins and holds

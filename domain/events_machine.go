@@ -66,6 +66,12 @@ type (
 		Detail  string `json:"detail,omitempty"`
 		Session ID     `json:"session"`
 	}
+	// MachineConditionsChanged records what the machine's agent reports about its own machine, such as a full disk. While a
+	// condition that blocks is reported, the agent starts no parts. A new session starts without conditions.
+	MachineConditionsChanged struct {
+		Conditions []Condition `json:"conditions,omitempty"` // all of them; none: nothing is wrong any more
+		Session    ID          `json:"session"`
+	}
 	// MachineDeleted deletes a machine. A new machine with the same name starts empty, see Keeps of MachineAdded for the
 	// exception. It also ends what is retained of a machine that was deleted earlier.
 	MachineDeleted struct {
@@ -163,3 +169,5 @@ func (MachineCleanUpUndone) event()  {}
 func (MachineReimageAllowed) event() {}
 func (MachineMemoryAccepted) event() {}
 func (MachineMemoryCleared) event()  {}
+
+func (MachineConditionsChanged) event() {}

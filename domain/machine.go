@@ -39,6 +39,8 @@ type Machine struct {
 	AcceptedMemory []ID
 	// Ignored are the flags of the newest session's agent that differed from the machine when the session started.
 	Ignored AgentFlags
+	// Conditions are what the agent of the newest session reports about its machine, in the order of ConditionKinds.
+	Conditions []Condition
 }
 
 // Evolve folds one event of the machine's stream. id is the id of the event. An error means that the event cannot be
@@ -77,6 +79,8 @@ func (m *Machine) Evolve(id ID, e Event) error {
 			return fmt.Errorf("unknown health status %.40q", e.Status)
 		}
 		m.Health, m.Reported = e.Status, e.Status
+	case MachineConditionsChanged:
+		m.Conditions = e.Conditions
 	case MachineCleanUpHeld:
 		m.CleanUpHeld = true
 	case MachineReimageAllowed:
@@ -113,6 +117,9 @@ func (m *Machine) connect(event, server, session, instance ID) {
 		m.Health, m.Reported = HealthUnknown, HealthUnknown
 		m.ReimageUntil = time.Time{}
 		m.MemoryAccepted, m.MemoryExcepted, m.AcceptedMemory = false, false, nil
+	}
+	if session != m.Session { // another run of the agent reports again
+		m.Conditions = nil
 	}
 	m.Online, m.Connect, m.CleanUpHeld = true, event, false
 	m.Server, m.Session, m.Instance = server, session, instance

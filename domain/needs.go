@@ -87,6 +87,9 @@ func (c DisconnectMachine) Needs(World) []Need { return asAgent(c.Name) }
 func (c ReportHealth) Needs(World) []Need { return asAgent(c.Name) }
 
 // Needs returns what the command needs.
+func (c ReportConditions) Needs(World) []Need { return asAgent(c.Name) }
+
+// Needs returns what the command needs.
 func (c ReportLostState) Needs(World) []Need { return asAgent(c.Name) }
 
 // Needs returns what the command needs.

@@ -23,6 +23,7 @@ const (
 	Superseded         PartReason = "superseded"
 	TooManyFailures    PartReason = "stop-after-failures"
 	NotClaimed         PartReason = "not-claimed"
+	MachineIsBlocked   PartReason = "machine-blocked"
 	MachineReplaced    PartReason = "machine-replaced"
 	StateLost          PartReason = "state-lost"
 	NoEndReported      PartReason = "no-end-reported"

@@ -281,7 +281,7 @@ func isResult(command domain.Command) bool {
 // has lost events, because what agents remember is the evidence of the loss.
 func isPresence(command domain.Command) bool {
 	switch command.(type) {
-	case domain.ConnectMachine, domain.DisconnectMachine, domain.ReportHealth, domain.ClearMemory:
+	case domain.ConnectMachine, domain.DisconnectMachine, domain.ReportHealth, domain.ReportConditions, domain.ClearMemory:
 		return true
 	}
 	return false

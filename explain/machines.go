@@ -62,8 +62,7 @@ func inState(v *projections.View, projects []*projections.Project, m *projection
 	case "held":
 		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return m.Hold(p.Name) != nil })
 	case "deployable":
-		ok, _ := v.Deployable(m)
-		return ok && v.DoubtOf(m) == nil
+		return deployable(v, m)
 	case "disabled":
 		return m.Disabled
 	}
@@ -71,9 +70,9 @@ func inState(v *projections.View, projects []*projections.Project, m *projection
 }
 
 func machine(v *projections.View, projects []*projections.Project, m *projections.Machine) Machine {
-	deployable, _ := v.Deployable(m)
 	shown := Machine{Name: m.Name, Environment: m.Environment, Roles: orEmpty(m.Roles), Enabled: !m.Disabled,
-		Presence: m.Presence(), Health: string(m.Health), Deployable: deployable && v.DoubtOf(m) == nil, Doubted: v.DoubtOf(m) != nil, Policy: m.Policy, Ephemeral: m.Ephemeral,
+		Presence: m.Presence(), Health: string(m.Health), Deployable: deployable(v, m), Doubted: v.DoubtOf(m) != nil,
+		Conditions: conditionsOf(m), Policy: m.Policy, Ephemeral: m.Ephemeral,
 		Installed: []Installed{}, Wanted: []Wanted{}, Note: note(v, m)}
 	if !m.Instance.IsZero() {
 		shown.Instance = m.Instance.String()
@@ -130,6 +129,9 @@ func note(v *projections.View, m *projections.Machine) string {
 	if doubt := Doubt(v, m); doubt != "" {
 		notes = append(notes, doubt)
 	}
+	if reported := Reported(m, func(domain.Condition) bool { return true }); reported != "" {
+		notes = append(notes, reported)
+	}
 	if v.Environments[m.Environment] == nil {
 		notes = append(notes, fmt.Sprintf("environment %s does not exist", m.Environment))
 	}
@@ -167,6 +169,39 @@ func Doubt(v *projections.View, m *projections.Machine) string {
 		"this machine until the log has it, or a person runs `drover eventlog accept-restore --machine %[1]s`", m.Name,
 		doubt.Missing)
 }
+
+// deployable reports whether automation deploys to the machine.
+func deployable(v *projections.View, m *projections.Machine) bool {
+	ok, _ := v.Deployable(m)
+	_, blocked := m.Blocked()
+	return ok && !blocked && v.DoubtOf(m) == nil
+}
+
+func conditionsOf(m *projections.Machine) (list []Condition) {
+	for _, c := range m.Conditions {
+		list = append(list, Condition{Kind: string(c.Kind), Blocks: c.Kind.Blocks(), Detail: c.Detail,
+			Since: m.ConditionsSince[c.Kind].Time.UTC()})
+	}
+	return list
+}
+
+// Reported returns a clause with the conditions that the machine's agent reports and that of selects; empty without any.
+func Reported(m *projections.Machine, of func(domain.Condition) bool) string {
+	var texts []string
+	for _, c := range m.Conditions {
+		if of(c) {
+			since := m.ConditionsSince[c.Kind]
+			texts = append(texts, fmt.Sprintf("%s, since %s (%s)", c.Text(), since.Time.UTC().Format(time.RFC3339), at(since.Position)))
+		}
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return "its agent reports that " + strings.Join(texts, "; ")
+}
+
+// Blocking selects the conditions that keep an agent from starting parts.
+func Blocking(c domain.Condition) bool { return c.Kind.Blocks() }
 
 // SetAside returns a clause that names the stream, since when it has been set aside, and why.
 func SetAside(aside *projections.Aside) string {

@@ -34,6 +34,7 @@ var sentences = map[triggers.Reason]func(subject) string{
 	triggers.UpToDate:           subject.upToDate,
 	triggers.RolesDisagree:      subject.rolesDisagree,
 	triggers.MachineUnavailable: subject.unavailable,
+	triggers.MachineBlocked:     subject.blocked,
 	triggers.HealthUnknown:      subject.healthUnknown,
 	triggers.MadeUnhealthy:      subject.madeUnhealthy,
 	triggers.RetriesExhausted:   subject.exhausted,
@@ -165,6 +166,8 @@ func (a subject) deploymentRunning() string {
 func (a subject) partState(part *projections.Part) string {
 	required := time.Duration(part.Deployment.Facts.HealthyFor)
 	switch {
+	case part.State == domain.PartReleased && Reported(a.m, Blocking) != "":
+		return fmt.Sprintf("%s does not start its part, because %s", a.m.Name, Reported(a.m, Blocking))
 	case part.State != domain.PartVerifying:
 		return fmt.Sprintf("its part on %s is %s", a.m.Name, part.State)
 	case part.Broken != "":
@@ -254,6 +257,11 @@ func (a subject) unavailable() string {
 	}
 	return fmt.Sprintf("Machine %s has been offline since %s; it is deployed to once its agent reconnects.",
 		a.m.Name, at(a.m.Offline))
+}
+
+func (a subject) blocked() string {
+	return fmt.Sprintf("Machine %s starts no parts: %s; it is deployed to once its agent no longer reports that.", a.m.Name,
+		Reported(a.m, Blocking))
 }
 
 func (a subject) healthUnknown() string {

@@ -17,21 +17,32 @@ type List[T any] struct {
 
 // Machine is what `get machines` shows.
 type Machine struct {
-	Name        string      `json:"name"`
-	Environment string      `json:"environment"`
-	Roles       []string    `json:"roles"`
-	Enabled     bool        `json:"enabled"`
-	Presence    string      `json:"presence"` // online, offline, unknown
-	Health      string      `json:"health"`   // healthy, warning, unhealthy, unknown
-	Deployable  bool        `json:"deployable"`
-	Doubted     bool        `json:"doubted,omitempty"` // the log does not have what its agent remembers
-	Policy      string      `json:"policy"`
-	Ephemeral   bool        `json:"ephemeral"` // its agent may delete it
-	Instance    string      `json:"instance"`
-	Installed   []Installed `json:"installed"` // by project
-	Wanted      []Wanted    `json:"wanted"`    // by project
+	Name        string   `json:"name"`
+	Environment string   `json:"environment"`
+	Roles       []string `json:"roles"`
+	Enabled     bool     `json:"enabled"`
+	Presence    string   `json:"presence"` // online, offline, unknown
+	Health      string   `json:"health"`   // healthy, warning, unhealthy, unknown
+	Deployable  bool     `json:"deployable"`
+	Doubted     bool     `json:"doubted,omitempty"` // the log does not have what its agent remembers
+	// Conditions are what its agent reports about the machine, such as a full disk.
+	Conditions []Condition `json:"conditions,omitempty"`
+	Policy     string      `json:"policy"`
+	Ephemeral  bool        `json:"ephemeral"` // its agent may delete it
+	Instance   string      `json:"instance"`
+	Installed  []Installed `json:"installed"` // by project
+	Wanted     []Wanted    `json:"wanted"`    // by project
 	// Note describes what is unusual about the machine, such as a missing environment; it may be empty.
 	Note string `json:"note,omitempty"`
+}
+
+// Condition is a problem that the agent of a machine reports.
+type Condition struct {
+	Kind string `json:"kind"` // see domain.ConditionKinds
+	// Blocks means that the agent starts no parts.
+	Blocks bool      `json:"blocks"`
+	Detail string    `json:"detail,omitempty"`
+	Since  time.Time `json:"since"`
 }
 
 // Installed is the release of a project's last success on this machine.

@@ -61,6 +61,10 @@ func TestEveryReasonOfAPartHasADescription(t *testing.T) {
 
 func TestWhyExplainsTheVerdictAndWhatWouldChangeIt(t *testing.T) {
 	checked := domain.PolicyDefined{Settings: domain.PolicySettings{HealthCheck: &domain.HealthCheck{Script: "true"}}}
+	full := func(l *projectionstest.History) {
+		l.Add("machine/web-01", domain.MachineConditionsChanged{Conditions: []domain.Condition{
+			{Kind: domain.DiskFull, Detail: "/srv: no space"}}, Session: session})
+	}
 	for name, c := range map[string]struct {
 		happens func(l *projectionstest.History)
 		reason  string
@@ -98,6 +102,13 @@ func TestWhyExplainsTheVerdictAndWhatWouldChangeIt(t *testing.T) {
 			l.Add("part/"+d.String()+"/web-01", domain.PartClaimed{Project: "shop", Session: session, Instance: instance},
 				domain.PartEnded{Project: "shop", State: domain.PartSucceeded, Session: session})
 		}, "deployment-running", []string{"all of its parts have ended"}},
+		"blocked": {func(l *projectionstest.History) { full(l) }, "machine-blocked", []string{
+			"Machine web-01 starts no parts: its agent reports that the disk of its data folder is full (/srv: no space), since "}},
+		"running on a blocked machine": {func(l *projectionstest.History) {
+			full(l)
+			l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+				Release: "1.0", Origin: domain.By("ann")})
+		}, "deployment-running", []string{"web-01 does not start its part, because its agent reports that the disk"}},
 		"health unknown": {func(l *projectionstest.History) { l.Add("policy/default", checked) }, "health-unknown",
 			[]string{"Policy default has a health check"}},
 		"made unhealthy": {func(l *projectionstest.History) {
@@ -153,6 +164,7 @@ func full(t *testing.T) *projectionstest.History {
 		domain.MachineChanged{Environment: "production", Roles: []string{"web"}},
 		domain.MachineDisabled{Origin: domain.By("ann")}, domain.MachineEnabled{Origin: domain.By("ann")},
 		domain.MachineHealthChanged{Status: domain.Warning, Detail: "disk 91 %", Session: session},
+		domain.MachineConditionsChanged{Conditions: []domain.Condition{{Kind: domain.Leftovers}}, Session: session},
 		domain.MachineCleanUpHeld{Absent: 4, Machines: 10},
 		domain.MachineReimageAllowed{Until: until, Origin: domain.By("ann")},
 		domain.MachineLostState{Session: session, Lost: []domain.LostSuccess{{Project: "shop", Release: "1.0"}}},

@@ -30,6 +30,7 @@
 //	view.go            View and Apply: set-aside streams, the fence against newer servers
 //	folds.go           the table of folds: which streams each one owns, and how it is saved
 //	fleet.go           machines, environments, policies, tokens, servers, watched absence
+//	conditions.go      what agents report about their machines
 //	record.go          everything under one machine name: the current machine and its open parts
 //	releases.go        projects, releases and pins
 //	deployments.go     deployments and their parts: queued, released, withdrawn, ended

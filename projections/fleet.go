@@ -25,6 +25,8 @@ type Machine struct {
 	OfflineTime time.Time
 	// HealthSince is the position at which its health last changed.
 	HealthSince eventlog.Position
+	// ConditionsSince are the positions since which the agent has reported each of Conditions.
+	ConditionsSince map[domain.ConditionKind]Moment
 	// LostCheck is set while the machine has no health check but had one before, because the policy lost it or the
 	// machine got another policy. Reports do not count then.
 	LostCheck bool
@@ -183,6 +185,7 @@ func (v *View) notePositions(m *Machine, before domain.Machine, f Fact) {
 	if m.Health != before.Health {
 		m.HealthSince = f.Position
 	}
+	m.noteConditions(f)
 }
 
 // moved reports whether the change may affect the scope or the state of a project on the machine.

@@ -144,6 +144,7 @@ func TestOnlyAttemptsOfTheSameDiskCount(t *testing.T) {
 	withdraw(h, domain.NotClaimed)
 	require.Equal(t, 2, attempts(h), "a part that the machine never claimed is an attempt")
 	withdraw(h, domain.MachineIsDisabled)
+	withdraw(h, domain.MachineIsBlocked)
 	require.Equal(t, 2, attempts(h))
 	endPart(h, startPart(h, "1.0"), domain.PartLost)
 	require.Equal(t, 3, attempts(h))

@@ -9,6 +9,7 @@ import (
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/clocks"
 	"github.com/droverhq/drover/doctor"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
@@ -44,6 +45,18 @@ func (q *Queries) Warnings() (sentences []string) {
 	})
 	slices.Sort(aside)
 	return append(sentences, aside...)
+}
+
+// MachinesReporting returns how many machines have agents that report a condition.
+func (q *Queries) MachinesReporting(kind domain.ConditionKind) (count int) {
+	q.cfg.Engine.Read(func(v *projections.View) {
+		for _, m := range v.Machines {
+			if slices.ContainsFunc(m.Conditions, func(c domain.Condition) bool { return c.Kind == kind }) {
+				count++
+			}
+		}
+	})
+	return count
 }
 
 // Lag returns how far the view is behind the head of the log. It is 0 if the log is shorter than what was folded.

@@ -124,7 +124,11 @@ func TimeLeft(v *projections.View, part *projections.Part, now Measured) (left t
 	case part.State == domain.PartRunning:
 		return maxDuration(part) + time.Duration(v.PolicyOf(m).LostAfter) - age(part.Claimed), true
 	case part.State == domain.PartReleased:
-		return time.Duration(v.PolicyOf(m).LostAfter) - age(claimableSince(part, m)), true
+		waited := age(claimableSince(part, m))
+		if since, blocked := m.BlockedSince(); blocked {
+			waited = max(waited, age(since))
+		}
+		return time.Duration(v.PolicyOf(m).LostAfter) - waited, true
 	}
 	return 0, false
 }
@@ -174,16 +178,23 @@ func skipReason(v *projections.View, part *projections.Part, age projections.Age
 	return notClaimed(v, part, m, age)
 }
 
-// notClaimed returns NotClaimed if the machine could have claimed the part for longer than its policy's lostAfter.
+// notClaimed returns NotClaimed if the machine could have claimed the part for longer than its policy's lostAfter. If its
+// agent reports that it cannot start parts, it returns MachineIsBlocked instead, and also if the agent has reported that
+// for so long: the part then does not keep its slot.
 func notClaimed(v *projections.View, part *projections.Part, m *projections.Machine,
 	age projections.Age) domain.PartReason {
 	if part.State != domain.PartReleased || m.Claimed != nil {
 		return ""
 	}
-	if age(claimableSince(part, m)) <= time.Duration(v.PolicyOf(m).LostAfter) {
-		return ""
+	lostAfter := time.Duration(v.PolicyOf(m).LostAfter)
+	expired := age(claimableSince(part, m)) > lostAfter
+	if since, blocked := m.BlockedSince(); blocked && (expired || age(since) > lostAfter) {
+		return domain.MachineIsBlocked
 	}
-	return domain.NotClaimed
+	if expired {
+		return domain.NotClaimed
+	}
+	return ""
 }
 
 // claimableSince returns the position since which the machine could have claimed the part.

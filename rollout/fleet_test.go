@@ -78,6 +78,11 @@ func automatic(machines ...string) domain.DeploymentQueued {
 	return d
 }
 
+// block makes the agent of a machine report that its disk is full.
+func (f *fleet) block(machine string) {
+	f.Add("machine/"+machine, domain.MachineConditionsChanged{Conditions: []domain.Condition{{Kind: domain.DiskFull}}})
+}
+
 // bounded sets maxParallel of a deployment.
 func bounded(maxParallel int, d domain.DeploymentQueued) domain.DeploymentQueued {
 	d.MaxParallel = domain.Count(maxParallel)

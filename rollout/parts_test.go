@@ -197,6 +197,53 @@ func TestUnclaimedPartEndsLostAfterAfterItBecameClaimable(t *testing.T) {
 	}
 }
 
+func TestPartOfABlockedMachineWaitsForLostAfterAndIsNoAttempt(t *testing.T) {
+	for kind, queue := range map[string]func(...string) domain.DeploymentQueued{"narrowed": narrowed, "automatic": automatic} {
+		end := func(d domain.ID, reason domain.PartReason) domain.Decision {
+			if kind == "automatic" {
+				return withdrawn(d, reason, "web-01")
+			}
+			return ended(d, "web-01", domain.PartSkipped, reason)
+		}
+		t.Run("blocked after the release, "+kind, func(t *testing.T) {
+			f := newFleet(t, "web-01")
+			d := f.queue(queue("web-01"))
+			f.Wait(lostAfter - time.Minute)
+			f.block("web-01")
+			f.Wait(time.Minute)
+			require.Empty(t, f.decide(), "the machine may recover")
+			f.Wait(1)
+			require.Equal(t, []domain.Decision{end(d, domain.MachineIsBlocked)}, f.decide())
+		})
+		t.Run("blocked for longer, "+kind, func(t *testing.T) {
+			f := newFleet(t, "web-01")
+			f.block("web-01")
+			f.Wait(lostAfter)
+			d := f.queue(queue("web-01"))
+			require.Empty(t, f.decide())
+			f.Wait(1)
+			require.Equal(t, []domain.Decision{end(d, domain.MachineIsBlocked)}, f.decide(), "it does not keep its slot")
+		})
+		t.Run("recovered, "+kind, func(t *testing.T) {
+			f := newFleet(t, "web-01")
+			d := f.queue(queue("web-01"))
+			f.block("web-01")
+			f.Wait(lostAfter)
+			f.Add("machine/web-01", domain.MachineConditionsChanged{})
+			require.Empty(t, f.decide())
+			f.Wait(1)
+			require.Equal(t, []domain.Decision{end(d, domain.NotClaimed)}, f.decide(), "a flapping agent keeps no rollout open")
+		})
+		t.Run("a warning, "+kind, func(t *testing.T) {
+			f := newFleet(t, "web-01")
+			d := f.queue(queue("web-01"))
+			f.Add("machine/web-01", domain.MachineConditionsChanged{Conditions: []domain.Condition{{Kind: domain.Leftovers}}})
+			f.Wait(lostAfter + 1)
+			require.Equal(t, []domain.Decision{end(d, domain.NotClaimed)}, f.decide())
+		})
+	}
+}
+
 func TestLostAfterComesFromTheMachinesOwnPolicy(t *testing.T) {
 	f := newFleet(t)
 	strict := domain.PolicySettings{LostAfter: domain.Duration(time.Minute)}

@@ -14,6 +14,17 @@ func TestPartIsDueOnlyAfterItsTimeLeftHasPassed(t *testing.T) {
 	for name, prepare := range map[string]func(f *fleet) domain.ID{
 		"a released part of a person's deployment": func(f *fleet) domain.ID { return f.queue(narrowed("web-01")) },
 		"a released automatic part":                func(f *fleet) domain.ID { return f.queue(automatic("web-01")) },
+		"a part of a machine that was blocked before": func(f *fleet) domain.ID {
+			f.block("web-01")
+			f.Wait(time.Minute)
+			return f.queue(narrowed("web-01"))
+		},
+		"a part of a machine that was blocked later": func(f *fleet) domain.ID {
+			d := f.queue(automatic("web-01"))
+			f.Wait(time.Minute)
+			f.block("web-01")
+			return d
+		},
 		"a running part": func(f *fleet) domain.ID {
 			d := f.queue(narrowed("web-01"))
 			f.Claim(d, "web-01")

@@ -117,6 +117,22 @@ func reportHealth(status domain.Health) func(*runner, *server, *agent, []string)
 	}
 }
 
+// reportConditions reports one condition of the machine, or that all have ended.
+func (r *runner) reportConditions(s *server, a *agent, line []string) ([]string, error) {
+	if text := a.unreachable(); text != "" {
+		return []string{text}, nil
+	}
+	command := domain.ReportConditions{Name: a.machine, Session: a.session}
+	switch kind := domain.ConditionKind(strings.Join(line[:min(len(line), 1)], "")); {
+	case kind == "nothing":
+	case kind.Known():
+		command.Conditions = []domain.Condition{{Kind: kind, Detail: strings.Join(line[1:], " ")}}
+	default:
+		return nil, r.wrong(fmt.Sprintf("use nothing, or one of %q", domain.ConditionKinds()), "unknown condition %.40q", string(kind))
+	}
+	return r.send(s, domain.ID{}, command)
+}
+
 // claim claims the part that the machine is offered, or that of the named deployment.
 func (r *runner) claim(s *server, a *agent, line []string) ([]string, error) {
 	w, err := r.words(s, "claims DEPLOYMENT", line)

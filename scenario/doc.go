@@ -118,6 +118,8 @@
 //	heartbeat      sends heartbeats again
 //	reconnects     connects again with the same session, possibly to another server
 //	healthy, warning, unhealthy    reports the result of the health check; further words are the detail
+//	reports        reports a problem of the machine: reports disk-full, journal-not-writable, data-folder-missing or
+//	               leftovers; further words are the detail. reports nothing: the problem has ended
 //	claims         claims the offered part, or that of a deployment: claims d1
 //	succeeds       reports that the running part succeeded
 //	fails          reports that the running part failed: fails --step install --exit 1; --step 2 is the second step

@@ -51,6 +51,7 @@ func reportWords() []word {
 		{"healthy DETAIL", reportHealth(domain.Healthy)},
 		{"warning DETAIL", reportHealth(domain.Warning)},
 		{"unhealthy DETAIL", reportHealth(domain.Unhealthy)},
+		{"reports KIND DETAIL", (*runner).reportConditions},
 		{"claims DEPLOYMENT", (*runner).claim},
 		{"succeeds DEPLOYMENT", reportEnd(domain.PartSucceeded)},
 		{"fails DEPLOYMENT --step NAME --exit CODE", reportEnd(domain.PartFailed)},

@@ -34,6 +34,7 @@ const (
 	UpToDate           Reason = "up-to-date"
 	RolesDisagree      Reason = "roles-disagree"
 	MachineUnavailable Reason = "machine-unavailable"
+	MachineBlocked     Reason = "machine-blocked"
 	HealthUnknown      Reason = "health-unknown"
 	MadeUnhealthy      Reason = "made-unhealthy"
 	RetriesExhausted   Reason = "retries-exhausted"
@@ -87,6 +88,8 @@ var rules = []rule{
 	{Wait, RolesDisagree, Case.rolesDisagree},
 	// Law 9: the end state decides whether a machine is eligible, whatever the balance of the batch.
 	{Wait, MachineUnavailable, Case.unavailable},
+	// Law 30: an agent that cannot write its journal claims nothing. That is the state of its machine, and uses up no attempt.
+	{Wait, MachineBlocked, Case.blocked},
 	// Law 25: a machine is not deployed to before the first result of its health check.
 	{Wait, HealthUnknown, Case.healthUnknown},
 	// Law 24: an unhealthy machine may get another release, but not again the one that made it unhealthy.
@@ -191,6 +194,11 @@ func (c Case) redeployDue() bool {
 func (c Case) unavailable() bool {
 	ok, reason := c.View.Deployable(c.Machine)
 	return !ok && reason != domain.HealthNotKnown
+}
+
+func (c Case) blocked() bool {
+	_, blocked := c.Machine.Blocked()
+	return blocked
 }
 
 func (c Case) healthUnknown() bool {

@@ -31,8 +31,8 @@
 // formatted. Files from before there were checksums stay valid.
 //
 // Removing the folder of a part follows no link and crosses no mount, because a step may have linked or mounted data of
-// others there. It makes read-only folders writable. What remains is an error that names the files; the next Open tries
-// again. Only folders that are named like deployments are removed.
+// others there. It makes read-only folders writable. What remains is an error that names the files; RemoveOrphans and
+// the next Open try again. Only folders that are named like deployments are removed.
 //
 // The memory is different. Without it, only this machine loses the protection against a restored log. With a wrong one,
 // the servers could conclude that the log has lost events, and stop all machines. memory.json therefore contains a
@@ -43,6 +43,7 @@
 //	identity.go    Identity: the instance and its secret
 //	memory.go      what the agent knows about the log, and its last runs
 //	trust.go       what the agent knows about its servers
+//	check.go       whether the journal can be written; a data folder that was deleted is made again
 //	file.go        durable JSON files
 //	remove*.go     removing the folders of parts
 //	checksum.go    files that contain their own checksum

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // format is the version of every file of the journal. A file with a higher version was written by a newer drover.
@@ -60,6 +61,14 @@ func cause(err error) error {
 		return of.Err
 	}
 	return err
+}
+
+// Cause returns why a file could not be written, without the names of files.
+func Cause(err error) error {
+	if errno := syscall.Errno(0); errors.As(err, &errno) {
+		return errno
+	}
+	return cause(err)
 }
 
 // syncFolder makes files durable that were created, renamed or removed in a folder.

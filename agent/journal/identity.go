@@ -21,6 +21,13 @@ type Identity struct {
 	Secret string `json:"secret"`
 }
 
+// storedIdentity is the content of identity.json.
+type storedIdentity struct {
+	Format int `json:"format"`
+	Identity
+	Checksum string `json:"checksum,omitempty"` // see Identity.checksum; earlier versions of drover wrote none
+}
+
 var secretForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // identityHint tells an operator what to do about a damaged identity. The agent never replaces it: a new instance loses
@@ -32,16 +39,11 @@ const identityHint = "restore it from a backup, or remove it and start the agent
 // by other programs.
 func loadIdentity(data string) (Identity, error) {
 	path := filepath.Join(data, "identity.json")
-	var stored struct {
-		Format int `json:"format"`
-		Identity
-		Checksum string `json:"checksum,omitempty"` // see Identity.checksum; earlier versions of drover wrote none
-	}
+	var stored storedIdentity
 	err := readJSON(path, identityHint, &stored)
 	if errors.Is(err, fs.ErrNotExist) {
-		stored.Format, stored.Identity = format, newIdentity()
-		stored.Checksum = stored.Identity.checksum()
-		return stored.Identity, writeJSON(path, stored)
+		identity := newIdentity()
+		return identity, writeIdentity(data, identity)
 	}
 	if err != nil {
 		return Identity{}, err
@@ -50,6 +52,11 @@ func loadIdentity(data string) (Identity, error) {
 		return Identity{}, fmt.Errorf("%s is damaged (its content does not match its checksum); %s", path, identityHint)
 	}
 	return stored.Identity, checkIdentity(path, stored.Identity)
+}
+
+// writeIdentity stores an identity.
+func writeIdentity(data string, identity Identity) error {
+	return writeJSON(filepath.Join(data, "identity.json"), storedIdentity{format, identity, identity.checksum()})
 }
 
 // newIdentity returns a unique identity.

@@ -66,11 +66,20 @@ type Journal struct {
 	quarantined *Quarantined // nil: none
 	orphans     error        // see Orphans
 
+	writing sync.Mutex // guards entries, and is held while one is written
+	entries map[string]heldEntry
+
 	mu     sync.Mutex // guards the fields below
 	trust  Trust
 	memory *client.Memory
 	runs   []finishedRun // also in memory.json
 	proven successes     // also in memory.json
+}
+
+// heldEntry is an entry in memory. Check writes it again if its file is outdated or was deleted.
+type heldEntry struct {
+	Entry
+	written bool
 }
 
 // Open locks and reads the data folder, and creates missing files. It returns the entries that an earlier run of the
@@ -86,7 +95,7 @@ func Open(data string) (*Journal, []Entry, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	j := &Journal{data: data, lock: lock}
+	j := &Journal{data: data, lock: lock, entries: map[string]heldEntry{}}
 	entries, err := j.read()
 	if err != nil {
 		return nil, nil, errors.Join(err, lock.Close())
@@ -152,7 +161,10 @@ func (j *Journal) read() (entries []Entry, err error) {
 		}
 		entries = append(entries, entry)
 	}
-	j.removeOrphanedParts(entries)
+	for _, entry := range entries {
+		j.entries[entry.Deployment] = heldEntry{entry, true}
+	}
+	j.orphans = j.RemoveOrphans()
 	return entries, nil
 }
 
@@ -176,19 +188,22 @@ func (j *Journal) readEntry(deployment string) (Entry, error) {
 	return e, nil
 }
 
-// removeOrphanedParts removes the folders of parts that have no entry. It leaves files whose names are not those of
-// deployments.
-func (j *Journal) removeOrphanedParts(entries []Entry) {
-	wanted := map[string]bool{}
-	for _, entry := range entries {
-		wanted[entry.Deployment] = true
-	}
+// RemoveOrphans removes the folders of all parts without an entry. It leaves files whose names are not those of
+// deployments. If something stays, the error is *Left.
+func (j *Journal) RemoveOrphans() error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
 	folders, _ := os.ReadDir(filepath.Join(j.data, "parts"))
+	var names []string
 	for _, folder := range folders {
-		if !wanted[folder.Name()] && isDeployment(folder.Name()) {
-			j.orphans = errors.Join(j.orphans, removeIn(filepath.Join(j.data, "parts"), folder.Name()))
+		if _, needed := j.entries[folder.Name()]; isDeployment(folder.Name()) && !needed {
+			names = append(names, folder.Name())
 		}
 	}
+	if len(names) == 0 {
+		return nil
+	}
+	return removeIn(filepath.Join(j.data, "parts"), names...)
 }
 
 // isDeployment reports whether a name is the id of a deployment, and so that of a folder that this package has created.
@@ -251,11 +266,20 @@ func (j *Journal) entryPath(deployment string) string {
 	return filepath.Join(j.data, "journal", deployment+".json")
 }
 
-// Put stores an entry and creates the part's folder. When it returns without an error, the entry survives a crash.
+// Put stores an entry and creates the part's folder. When it returns without an error, the entry survives a crash. Otherwise
+// Check tries again, until the entry is forgotten.
 func (j *Journal) Put(e Entry) error {
 	if !SafeName(e.Deployment) {
 		return fmt.Errorf("deployment id %.100q is not a valid file name", e.Deployment)
 	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	return j.put(e)
+}
+
+// put is Put. The caller holds writing.
+func (j *Journal) put(e Entry) error {
+	j.entries[e.Deployment] = heldEntry{Entry: e}
 	if err := os.MkdirAll(j.PartFolder(e.Deployment), 0o700); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
@@ -266,6 +290,7 @@ func (j *Journal) Put(e Entry) error {
 	if err := writeJSON(j.entryPath(e.Deployment), stored); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
+	j.entries[e.Deployment] = heldEntry{e, true}
 	return nil
 }
 
@@ -275,6 +300,9 @@ func (j *Journal) Forget(deployment string) error {
 	if !SafeName(deployment) {
 		return nil
 	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	delete(j.entries, deployment)
 	err := os.Remove(j.entryPath(deployment))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil

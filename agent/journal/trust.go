@@ -73,6 +73,10 @@ func (j *Journal) RecordTrust(trust Trust) error {
 	if trust == j.Trust() {
 		return nil
 	}
+	return j.writeTrust(trust)
+}
+
+func (j *Journal) writeTrust(trust Trust) error {
 	content, err := sealed(trustFile{format, noChecksum, trust})
 	if err == nil {
 		err = writeFile(j.trustPath(), content)

@@ -28,6 +28,7 @@ type FromAgent struct {
 	Heartbeat  *Heartbeat  `json:"heartbeat,omitempty"`
 	Health     *Health     `json:"health,omitempty"`
 	Remembered *Remembered `json:"remembered,omitempty"`
+	Conditions *Conditions `json:"conditions,omitempty"`
 	Claim      *Claim      `json:"claim,omitempty"`
 	Output     *Output     `json:"output,omitempty"`
 	End        *End        `json:"end,omitempty"`
@@ -141,6 +142,12 @@ type Heartbeat struct {
 type Health struct {
 	Status domain.Health `json:"status"`           // healthy, warning or unhealthy
 	Detail string        `json:"detail,omitempty"` // last line of the check's output, at most 500 bytes
+}
+
+// Conditions states all problems of the machine that the agent has found. An empty list means that they have ended. It is
+// sent after each change, and after each Welcome if the agent has sent one before. Servers before this version ignore it.
+type Conditions struct {
+	Conditions []domain.Condition `json:"conditions"`
 }
 
 // Claim asks for permission to start a part. The agent writes its journal before it sends a Claim.

@@ -306,7 +306,7 @@ func (p *cluster) busy() []*agent {
 func (p *cluster) claimOne(st step) {
 	for i := range p.names {
 		a := p.agents[p.machine(st.b+i)]
-		if a == nil || !a.reachable() || a.running != nil {
+		if a == nil || !a.reachable() || a.running != nil || a.blocked() {
 			continue
 		}
 		if part := a.offeredPart(); part != nil {
@@ -337,6 +337,7 @@ func (p *cluster) workAll(st step) {
 			a.report(a.unreported[0])
 		case a.running != nil:
 			a.report(a.end(p.healing || (st.b>>(i%10))%4 > 0))
+		case a.blocked():
 		default:
 			if part := a.offeredPart(); part != nil {
 				a.claim(part.Deployment.ID, a.session)

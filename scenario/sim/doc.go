@@ -7,6 +7,7 @@
 //	servers.go             servers with their own clocks: ticks, single steps of ticks, crashes, passing time
 //	faults.go              frozen processes, short pages, lost replies, an unavailable log, missing leases, wrong clocks
 //	damaged_streams.go     events that cannot be folded, and the commands that clear their streams
+//	conditions.go          what agents report about their machines
 //	agents.go              machines: joins, flaps, claims, ends, crashes during a part
 //	identity.go            new disks under a name, self-deletion, and changes of what a machine is
 //	sessions.go            how agents connect, lose their server and return

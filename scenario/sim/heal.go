@@ -104,6 +104,10 @@ func (p *cluster) bringOnline() {
 		if p.config.unhealthy[name] {
 			health = domain.Unhealthy
 		}
+		if h := p.ledger.machines[name]; a.reachable() && h != nil && h.reports {
+			a.reportConditions(nil)
+		}
+		p.check()
 		if m = p.audit.Machines[name]; a.reachable() && m.Health != health {
 			a.log(string(health))
 			a.send(domain.ReportHealth{Name: name, Session: a.session, Status: health})

@@ -116,6 +116,8 @@ func (l *ledger) checkFit(w *deploymentState, h *machineState, named domain.Depl
 	case h.Disabled || !h.Online:
 		violate("law 12: an automatic deployment goes to machines that are still eligible",
 			"%s was queued for %s (disabled %v, online %v)", w.Release, h.Name, h.Disabled, h.Online)
+	case h.blocked:
+		violate("law 21: a machine whose agent cannot start parts uses up no attempts", "%s was queued for %s", w.Release, h.Name)
 	case l.checked[h.Policy] && h.Health == domain.HealthUnknown:
 		violate("law 25: nothing is deployed before the first result of the health check", "%s was queued for %s",
 			w.Release, h.Name)

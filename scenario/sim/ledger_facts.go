@@ -18,6 +18,8 @@ type machineFacts struct {
 	Health                     domain.Health
 	// reimageUntil is when the permission ends that another instance takes the name; zero: none.
 	reimageUntil time.Time
+	// reports means that its agent reports a problem, and blocked that it therefore claims nothing.
+	reports, blocked bool
 }
 
 // record applies one event of the stream. id is the id of the event.
@@ -44,6 +46,8 @@ func (m *machineFacts) record(id domain.ID, fact domain.Event) {
 		m.Online = m.Online && e.Connect != m.Connect
 	case domain.MachineHealthChanged:
 		m.Health = e.Status
+	case domain.MachineConditionsChanged:
+		m.recordConditions(e)
 	}
 }
 
@@ -55,6 +59,9 @@ func (m *machineFacts) configure(environment string, roles []string, policy stri
 func (m *machineFacts) connect(event, session, instance domain.ID) {
 	if m.Instance != instance {
 		m.Health, m.reimageUntil = domain.HealthUnknown, time.Time{}
+	}
+	if m.Session != session {
+		m.reports, m.blocked = false, false
 	}
 	m.Online, m.Connect, m.Session, m.Instance = true, event, session, instance
 }

@@ -61,6 +61,7 @@ var actions = []action{
 	{"change", 2, fleet, (*cluster).changeMachine},
 	{"remove", 2, fleet, (*cluster).removeMachine},
 	{"health", 4, fleet, (*cluster).health},
+	{"problem", 2, fleet, (*cluster).reportCondition},
 	{"die", 2, trouble, (*cluster).die},
 	{"hang", 1, trouble, (*cluster).hang},
 	{"mute", 2, trouble, (*cluster).endUnreported},
