@@ -32,6 +32,12 @@ func (a *API) routeReads() {
 		func(ctx context.Context, in *statusInput) (explain.Status, error) {
 			return q.Status(ctx, explain.Filter{Project: in.Project, Environment: in.Environment, Sees: seesOf(ctx)})
 		})
+	getFiltered(a, "/variables", "Return the variables and secrets that a machine gets, and where each comes from",
+		func(in *variablesInput) string { return in.After.After },
+		func(ctx context.Context, in *variablesInput) (explain.Variables, error) {
+			return q.Variables(query.VariablesInput{Project: in.Project, Environment: in.Environment, Machine: in.Machine,
+				Roles: in.Roles, Release: in.Release, Sees: seesOf(ctx)})
+		})
 	getFiltered(a, "/due", "Preview what the next tick would deploy", func(in *dueInput) string { return in.After.After },
 		func(ctx context.Context, in *dueInput) (query.DueList, error) {
 			return q.Due(seesOf(ctx), in.Project, in.Trigger)
@@ -58,6 +64,15 @@ type statusInput struct {
 	After
 	Project     string `query:"project" doc:"Default: all projects."`
 	Environment string `query:"environment" doc:"Default: all environments."`
+}
+
+type variablesInput struct {
+	After
+	Project     string   `query:"project" required:"true"`
+	Environment string   `query:"environment" doc:"Required unless machine is set."`
+	Machine     string   `query:"machine" doc:"Use the environment and the roles of this machine."`
+	Roles       []string `query:"role" doc:"Roles of a machine, separated by commas."`
+	Release     string   `query:"release" doc:"Default: a release that would be created now."`
 }
 
 type mayInput struct {

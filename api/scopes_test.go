@@ -85,6 +85,7 @@ var routePermissions = map[string][]sender{
 	"GET /api/v1/log/verify":                     readers,
 	"GET /api/v1/resources/{kind}/{name}":        readers,
 	"GET /api/v1/due":                            readers,
+	"GET /api/v1/variables":                      readers,
 	"GET /api/v1/status":                         readers,
 	"GET /api/v1/doctor":                         readers,
 	"POST /api/v1/deployments/reach":             readers,

@@ -177,6 +177,13 @@ func (s ProjectSettings) release() ReleaseCreated {
 		Environments: valuesOf(s.Overrides.Environments), Roles: valuesOf(s.Overrides.Roles)}
 }
 
+// Preview returns the release that would be created from these settings, without a version.
+func (s ProjectSettings) Preview() *Release {
+	p := NewProject("")
+	p.addRelease(s.release())
+	return p.Releases[""]
+}
+
 // checkSize limits the size of a release in the log, because the log limits the size of an append. JSON may encode one
 // byte of a script as six.
 func (e ReleaseCreated) checkSize() *Rejection {

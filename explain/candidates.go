@@ -296,12 +296,16 @@ func ReleaseOf(v *projections.View, project, version string) (Release, bool) {
 	if p == nil || p.Releases[version] == nil {
 		return Release{}, false
 	}
-	return release(p, version), true
+	r := release(p, version)
+	r.Spec = specOf(p.Releases[version])
+	return r, true
 }
 
 func release(p *projections.Project, version string) Release {
 	shown := Release{Project: p.Name, Version: version, Steps: []string{}, Environments: []string{}}
-	for _, step := range p.Releases[version].Steps {
+	r := p.Releases[version]
+	shown.Notes, shown.Commit, shown.URL = r.Notes, r.Commit, r.URL
+	for _, step := range r.Steps {
 		shown.Steps = append(shown.Steps, step.Name)
 	}
 	for _, environment := range namesAfter(p.Environments, "") {

@@ -47,6 +47,9 @@ func (p *Project) limit(s Sees) bool {
 	p.Triggers = slices.DeleteFunc(p.Triggers,
 		func(name string) bool { return !s.seesSomeOf(p.Name, p.environmentsOf[name]) })
 	p.Waiting = s.waiting(p.Name, p.waitingIn)
+	if settings, ok := p.Spec.(domain.ProjectSettings); ok {
+		p.Spec = s.Settings(p.Name, settings)
+	}
 	return s.may(p.Name, "")
 }
 
@@ -81,6 +84,9 @@ func (s Sees) SeesTrigger(project string, settings domain.TriggerSettings) bool 
 
 func (r *Release) limit(s Sees) bool {
 	r.Environments = slices.DeleteFunc(r.Environments, func(name string) bool { return !s.may(r.Project, name) })
+	if r.Spec != nil {
+		r.Spec.Environments = visibleIn(s, r.Project, r.Spec.Environments)
+	}
 	return s.may(r.Project, "")
 }
 
@@ -109,7 +115,22 @@ func Visible(v *projections.View, s Sees, rec eventlog.Recorded) (eventlog.Recor
 	if lost, ok := fact.(domain.MachineLostState); ok {
 		return s.lostState(v, rec, lost)
 	}
-	return rec, s.seesEvent(v, rec, fact)
+	if !s.seesEvent(v, rec, fact) {
+		return rec, false
+	}
+	if part, limited := s.withoutHidden(projectOf(rec.Stream), fact); limited {
+		_, rec.Data, err = domain.Encode(part)
+	}
+	return rec, err == nil
+}
+
+// projectOf returns the project of its own stream, or of the stream of one of its releases.
+func projectOf(stream string) string {
+	kind, name := domain.SplitStream(stream)
+	if project, _, _, err := domain.ParseReleaseStream(name); kind == domain.ReleaseStreams && err == nil {
+		return project
+	}
+	return name
 }
 
 // VisibleOf returns what Visible returns for each of the events.

@@ -212,6 +212,11 @@ type Release struct {
 	Steps   []string `json:"steps"`
 	// Environments lists the environments whose current release this is.
 	Environments []string `json:"environments"`
+	Notes        string   `json:"notes,omitempty"`
+	Commit       string   `json:"commit,omitempty"`
+	URL          string   `json:"url,omitempty"`
+	// Spec is the content. Lists leave it out.
+	Spec *ReleaseSpec `json:"spec,omitempty"`
 }
 
 // Environment is what `get environments` shows.

@@ -151,6 +151,11 @@ func (q *Queries) ResourceFile(see explain.Sees, kind, project, name string) (te
 	q.cfg.Engine.Read(func(v *projections.View) {
 		var d resource.Document
 		if d, found = current(v, kind, project, name); found && seesResource(v, see, kind, project, name) {
+			if kind == "project" && see != nil {
+				p := v.Projects[name].Project
+				p.Settings = see.Settings(name, p.Settings)
+				d = resource.FromProject(&p)
+			}
 			err = resource.Write(&out, d)
 		} else {
 			found = false

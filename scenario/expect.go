@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/droverhq/drover/explain"
@@ -66,7 +67,7 @@ func stateOf(word string) *machineState {
 }
 
 const expectHint = "an expectation is PROJECT=RELEASE, PROJECT=none, PROJECT/wanted=RELEASE, " +
-	"PROJECT/verdict=deploy|wait|none, PROJECT/reason=REASON, online, offline, enabled, disabled or missing"
+	"PROJECT/verdict=deploy|wait|none, PROJECT/reason=REASON, PROJECT/variable/NAME=VALUE, online, offline, enabled, disabled or missing"
 
 // expect compares machines with expectations. It returns nothing if all are met.
 func (r *runner) expect(b *block) ([]string, error) {
@@ -139,7 +140,8 @@ func (r *runner) expectation(word string) (expectation, error) {
 	}
 	key, value, ok := strings.Cut(word, "=")
 	project, fact, hasFact := strings.Cut(key, "/")
-	if !ok || project == "" || value == "" || projectFacts[fact] == nil || hasFact && fact == "" {
+	known := projectFacts[fact] != nil || strings.HasPrefix(fact, variableFact)
+	if !ok || project == "" || value == "" || !known || hasFact && fact == "" {
 		return expectation{}, r.wrongWord(word, expectHint, "invalid expectation %.80q", word)
 	}
 	return expectation{text: word, project: project, fact: fact, value: value}, nil
@@ -206,12 +208,37 @@ func (e expectation) check(v *projections.View, age projections.Age, machine str
 		return &mismatch{want, "project " + e.project + " does not exist"}
 	}
 	why := explain.WhyOf(v, age, e.project, machine, nil, nil)
-	got := projectFacts[e.fact](why)
+	var got string
+	if name, isVariable := strings.CutPrefix(e.fact, variableFact); isVariable {
+		got = variableOf(v, e.project, m, name)
+	} else {
+		got = projectFacts[e.fact](why)
+	}
 	if got == e.value {
 		return nil
 	}
 	text := fmt.Sprintf("%s %s=%s", machine, strings.TrimSuffix(e.text, "="+e.value), got)
 	return &mismatch{want, fmt.Sprintf("%s (%s: %s)", text, why.Verdict, why.Reason)}
+}
+
+// variableFact is the beginning of an expectation about a variable, which is followed by its name.
+const variableFact = "variable/"
+
+// variableOf returns the variable that a machine gets with its wanted release: the value, secret, or none.
+func variableOf(v *projections.View, project string, m *projections.Machine, name string) string {
+	p := v.Projects[project]
+	release := p.Releases[v.Wanted(p, m)]
+	if release == nil {
+		return "none"
+	}
+	values := release.For(m.Environment, m.Roles)
+	if slices.Contains(values.Secrets, name) {
+		return "secret"
+	}
+	if value, ok := values.Variables[name]; ok {
+		return value
+	}
+	return "none"
 }
 
 // expectFailure lists the mismatches of an expect block.

@@ -63,6 +63,7 @@ var argumentNames = map[string][]completer{
 	"context show":            {contextNames},
 	"context rename":          {contextNames},
 	"context delete":          {contextNames},
+	"variables":               {ofKind(&projectKind)},
 	"token revoke":            {ofKind(&tokenKind)},
 	"person erase":            {ofKind(&personKind)},
 	"completion":              {fixed(shells...)},

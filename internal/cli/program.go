@@ -149,7 +149,8 @@ var commandGroups = []struct {
 		enableVerbs("project"), enableVerbs("trigger")}},
 	{"deploy", "Deploy:", []func(*app) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb,
 		pinVerb, unpinVerb, holdVerb, unholdVerb}},
-	{"inspect", "Inspect:", []func(*app) *cobra.Command{statusVerb, getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
+	{"inspect", "Inspect:", []func(*app) *cobra.Command{statusVerb, getVerb, describeVerb, whyVerb, variablesVerb, logsVerb,
+		eventsVerb}},
 	{"operate", "Operate:", []func(*app) *cobra.Command{doctorVerb, loginVerb, contextVerb, tokenVerb, personVerb, accessVerb,
 		serverKeyVerb, eventlogVerb, testVerb, versionVerb, completionVerb, manVerb}},
 }
