@@ -36,6 +36,7 @@ type part struct {
 	endSent bool          // the end was sent on this connection
 
 	stopping chan struct{}
+	kill     *run.Kill
 	done     chan client.End
 	failed   []error // what failed after the last step; set before done is sent
 }
@@ -216,7 +217,7 @@ func (s *session) next() {
 		return
 	}
 	work := s.queue[0]
-	p := &part{work: work, stopping: make(chan struct{}), entry: journal.Entry{
+	p := &part{work: work, stopping: make(chan struct{}), kill: run.NewKill(), entry: journal.Entry{
 		Deployment: work.Deployment, Project: work.Project, Release: work.Release, State: journal.Claiming,
 		Number: s.nextNumber(), Since: s.config.Clock.Now(),
 	}}
@@ -306,6 +307,17 @@ func (s *session) start(p *part) {
 	})
 }
 
+// kill stops the current part because a person wants that. A part that is still being claimed stops before its first
+// step. The request is void for any other part: it has ended here.
+func (s *session) kill(k client.Kill) {
+	if s.current == nil || s.current.entry.Deployment != k.Deployment {
+		return
+	}
+	s.log.Warn("a person stops the part", zap.String("deployment", k.Deployment), zap.String("by", k.By),
+		zap.String("reason", k.Reason))
+	s.current.kill.Ask(k.By, k.Reason)
+}
+
 // createOutput returns a spool on disk, or in memory if the file could not be created.
 func (s *session) createOutput(deployment string) *output.Spool {
 	spool, err := output.Create(s.journal.OutputFile(deployment), 0)
@@ -326,6 +338,7 @@ func (s *session) runnable(p *part) run.Part {
 	}
 	return run.Part{
 		Work: work, Folder: folder, SecretsFile: s.journal.SecretsFile(), Output: p.spool, Stopping: p.stopping,
+		Kill:    p.kill,
 		PassEnv: s.config.PassEnv, Masked: s.masked,
 		Starting: func(step string, group run.Group) error {
 			entry.Step, entry.Group = step, &group

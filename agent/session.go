@@ -396,6 +396,9 @@ func (s *session) handle(m client.ToAgent) {
 	if m.Ended != nil {
 		s.confirmed(*m.Ended)
 	}
+	if m.Kill != nil {
+		s.kill(*m.Kill)
+	}
 	if m.Offer != nil {
 		s.offer(*m.Offer)
 	}

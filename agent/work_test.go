@@ -412,3 +412,37 @@ func TestOneGigabyteOfOutputNeedsLittleMemory(t *testing.T) {
 	t.Logf("peak memory: %d kB", kilobytes)
 	require.Less(t, kilobytes, 128<<10)
 }
+
+func TestKilledPartIsReportedAndTheAgentGoesOn(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	started := inFolder(t, "started")
+	startAgent(t, config)
+	c := server.welcome(t)
+	c.send(t, client.ToAgent{Kill: &client.Kill{Deployment: "d-0", By: "token ops"}}) // no such part: void
+	c.offerAndConfirmClaim(t, work("d-1", "echo > "+started+"; sleep 60"))
+	waitUntilExists(t, started)
+	c.send(t, client.ToAgent{Kill: &client.Kill{Deployment: "d-2", By: "token ops"}}) // not the running part: void
+	c.send(t, client.ToAgent{Kill: &client.Kill{Deployment: "d-1", By: "token ops", Reason: "it hangs"}})
+	end := expect(t, c, anEnd)
+	require.Equal(t, domain.KilledByPerson, end.Reason)
+	require.Contains(t, end.Detail, "was stopped by token ops (it hangs)")
+	c.confirm(t, "d-1")
+	c.offerAndConfirmClaim(t, work("d-2", "true"))
+	require.Equal(t, domain.PartSucceeded, expect(t, c, anEnd).State)
+}
+
+func TestPartKilledBeforeItsClaimIsAnsweredNeverStarts(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	ran := inFolder(t, "ran")
+	startAgent(t, config)
+	c := server.welcome(t)
+	offered := work("d-1", "echo > "+ran)
+	c.send(t, client.ToAgent{Offer: &offered})
+	expect(t, c, aClaim)
+	c.send(t, client.ToAgent{Kill: &client.Kill{Deployment: "d-1", By: "token ops"}})
+	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-1", Counts: true}})
+	require.Equal(t, domain.KilledByPerson, expect(t, c, anEnd).Reason)
+	require.NoFileExists(t, ran)
+}

@@ -211,6 +211,8 @@ type Reported struct {
 	Session domain.ID
 	engine.Result
 	HeartbeatEvery domain.Duration
+	// Kills are the parts that the agent should stop.
+	Kills []client.Kill
 }
 
 // Report handles a report: it starts a session, ends it, or records the machine's health in it.
@@ -232,6 +234,7 @@ func (h *Hub) Report(ctx context.Context, c access.Caller, in ReportInput) (r Re
 		if err == nil && in.Remembered != nil {
 			err = h.reportRemembered(ctx, in.Machine, r.Session, *in.Remembered)
 		}
+		r.Kills = h.stateOf(in.Machine).kills
 	case "offline":
 		r.Session = s.machine.Session
 		r.Result, err = h.goOffline(ctx, s, in.Session)
@@ -300,12 +303,13 @@ func (h *Hub) goOffline(ctx context.Context, s httpAgent, session string) (engin
 		Reason: "reported"})
 }
 
-// Work returns the part that a machine should claim now, or nil if no part is waiting.
-func (h *Hub) Work(ctx context.Context, c access.Caller, machine string) (*client.Work, error) {
+// Work returns the part that a machine should claim now, or nil if no part is waiting, and the parts that it should stop.
+func (h *Hub) Work(ctx context.Context, c access.Caller, machine string) (*client.Work, []client.Kill, error) {
 	if _, err := h.requireSession(ctx, c, machine, ""); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return h.stateOf(machine).work, nil
+	n := h.stateOf(machine)
+	return n.work, n.kills, nil
 }
 
 // PartInput identifies a machine's part of a deployment, and the session of its agent.

@@ -33,7 +33,7 @@ func TestEndReturnsItsEventWithoutReadingThePartAgain(t *testing.T) {
 	f := newFixture(t, log)
 	agent, session := f.machine("box-01")
 	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production", Machines: []string{"box-01"}})
-	work, err := f.Work(t.Context(), agent, "box-01")
+	work, _, err := f.Work(t.Context(), agent, "box-01")
 	require.NoError(t, err)
 	part := PartInput{Deployment: work.Deployment, Machine: "box-01", Session: session}
 	claimed, err := f.Claim(t.Context(), agent, domain.ID{}, part)

@@ -2,6 +2,7 @@ package agents
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/coder/websocket"
@@ -10,6 +11,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/rollout"
 )
@@ -25,6 +27,7 @@ type machineState struct {
 	revision   eventlog.Revision
 	newest     domain.ID
 	work       *client.Work
+	kills      []client.Kill // of parts whose end the agent has not reported
 }
 
 // stateOf reads the state of a machine from the view.
@@ -41,6 +44,9 @@ func (h *Hub) stateOf(name string) (n machineState) {
 		n.revision, n.newest = v.Revision(stream), v.Newest(stream)
 		if part := rollout.Work(v, name); part != nil && !n.lostEvents && !n.doubted {
 			n.work = workOf(v, part)
+		}
+		for _, part := range rollout.Killed(v, name) {
+			n.kills = append(n.kills, killOf(part))
 		}
 	})
 	return n
@@ -68,6 +74,12 @@ func workOf(v *projections.View, part *projections.Part) *client.Work {
 		work.Steps = []domain.Step{}
 	}
 	return work
+}
+
+// killOf returns the message that asks to stop a part. It names people by id: names are not part of any log.
+func killOf(part *projections.Part) client.Kill {
+	return client.Kill{Deployment: part.Deployment.ID.String(), By: explain.Names(nil).Who(part.Kill.Origin),
+		Reason: part.Kill.Reason}
 }
 
 func causeOf(part *projections.Part) string {
@@ -145,7 +157,18 @@ func (s *session) sendState(n machineState) {
 		s.sentRevision = n.revision
 		s.send(client.ToAgent{Newest: &client.NewestEvent{Log: n.log.String(), Revision: int64(n.revision), Event: n.newest.String()}})
 	}
+	s.kill(n.kills)
 	s.offer(n.work)
+}
+
+// kill asks the agent to stop parts, once on this connection.
+func (s *session) kill(kills []client.Kill) {
+	for _, k := range kills {
+		if !slices.Contains(s.killed, k.Deployment) {
+			s.killed = append(s.killed, k.Deployment)
+			s.send(client.ToAgent{Kill: &k})
+		}
+	}
 }
 
 // offer sends work that was not offered yet, or must be offered again.

@@ -31,9 +31,10 @@ type session struct {
 	version      string             // reported by the agent
 	inbox        inbox
 
-	// settings, sentRevision, log and doubted are used only by the pushing goroutine.
+	// settings, sentRevision, killed, log and doubted are used only by the pushing goroutine.
 	settings     client.Settings
 	sentRevision eventlog.Revision
+	killed       []string  // deployments whose parts the agent was asked to stop
 	log          uuid.UUID // the log's id at the welcome
 	doubted      bool      // whether the machine was doubted at the welcome
 

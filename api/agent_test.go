@@ -148,6 +148,7 @@ func welcome(m client.ToAgent) *client.Welcome          { return m.Welcome }
 func refusal(m client.ToAgent) *client.Refused          { return m.Refused }
 func offer(m client.ToAgent) *client.Work               { return m.Offer }
 func claimed(m client.ToAgent) *client.Claimed          { return m.Claimed }
+func killed(m client.ToAgent) *client.Kill              { return m.Kill }
 func ended(m client.ToAgent) *client.Ended              { return m.Ended }
 func memoryUpdate(m client.ToAgent) *client.NewestEvent { return m.Newest }
 func settings(m client.ToAgent) *client.Settings        { return m.Settings }

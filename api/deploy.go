@@ -102,6 +102,9 @@ func (a *API) routeDeploy() {
 	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Cancel a deployment; running parts finish",
 		domain.CancelVerb),
 		func(in *WriteNamed) string { return in.Key.Key }, cancel)
+	write(a, route(http.MethodPost, "/deployments/{name}/kill", "Cancel a deployment and stop its running parts",
+		domain.CancelVerb),
+		func(in *killInput) string { return in.Key.Key }, kill)
 	a.routePinsAndHolds()
 }
 
@@ -125,6 +128,20 @@ func (a *API) routePreview() {
 		reach, position, err := a.cfg.Queries.Reach(callerOf(ctx).Principal, in.command(callerOf(ctx).Origin))
 		return &answer[explain.Reach]{Position: position.String(), Body: reach}, err
 	})
+}
+
+type killInput struct {
+	WriteNamed
+	Body struct {
+		Machine string `json:"machine,omitempty" doc:"Stop only the part on this machine. Default: all running parts."`
+		Reason  string `json:"reason,omitempty"`
+	}
+}
+
+func kill(_ context.Context, in *killInput, by domain.Origin) (domain.Command, error) {
+	id, err := query.ParseDeployment(in.Name)
+	return domain.CancelDeployment{Deployment: id, Kill: true, Machine: in.Body.Machine, Reason: in.Body.Reason,
+		Origin: by}, err
 }
 
 func cancel(_ context.Context, in *WriteNamed, by domain.Origin) (domain.Command, error) {

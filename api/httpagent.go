@@ -34,11 +34,13 @@ type Reported struct {
 	Session        string          `json:"session"`
 	Position       string          `json:"position"`
 	HeartbeatEvery domain.Duration `json:"heartbeatEvery"`
+	Kill           []client.Kill   `json:"kill,omitempty" doc:"The parts that the agent should stop; only with online."`
 }
 
 // WorkAnswer is the response to a request for work.
 type WorkAnswer struct {
-	Work *client.Work `json:"work" doc:"null if there is no work."`
+	Work *client.Work  `json:"work" doc:"null if there is no work."`
+	Kill []client.Kill `json:"kill,omitempty" doc:"The parts that the agent should stop."`
 }
 
 type claimInput struct {
@@ -123,7 +125,7 @@ func (a *API) postReport(ctx context.Context, in *reportInput) (*answer[Reported
 	r, err := a.cfg.Agents.Report(ctx, callerOf(ctx), report)
 	position := r.Position.String()
 	return &answer[Reported]{Position: position, Body: Reported{Session: r.Session.String(), Position: position,
-		HeartbeatEvery: r.HeartbeatEvery}}, err
+		HeartbeatEvery: r.HeartbeatEvery, Kill: r.Kills}}, err
 }
 
 func (a *API) getWork(ctx context.Context, in *Named) (*answer[WorkAnswer], error) {
@@ -132,8 +134,8 @@ func (a *API) getWork(ctx context.Context, in *Named) (*answer[WorkAnswer], erro
 	if err := a.cfg.Queries.WaitForPosition(ctx, in.After.After); err != nil {
 		return nil, err
 	}
-	work, err := a.cfg.Agents.Work(ctx, callerOf(ctx), in.Name)
-	return &answer[WorkAnswer]{Position: a.position(), Body: WorkAnswer{Work: work}}, err
+	work, kills, err := a.cfg.Agents.Work(ctx, callerOf(ctx), in.Name)
+	return &answer[WorkAnswer]{Position: a.position(), Body: WorkAnswer{Work: work, Kill: kills}}, err
 }
 
 func (a *API) postClaim(ctx context.Context, in *claimInput) (*answer[client.Claimed], error) {

@@ -170,7 +170,7 @@ func TestLimitedCallerChangesOnlyWhatItIsGranted(t *testing.T) {
 	in := `{"project": "shop", "environment": "production", "machine": "web-01", "release": "1.0"}`
 	writes := map[string]string{
 		"POST /api/v1/projects/{project}/releases": `{"version": "1.0"}`, "POST /api/v1/deployments": in,
-		"POST /api/v1/deployments/{name}/cancel": "{}", "POST /api/v1/rollback": `{"project": "shop", "environment": "production"}`,
+		"POST /api/v1/deployments/{name}/cancel": "{}", "POST /api/v1/deployments/{name}/kill": "{}", "POST /api/v1/rollback": `{"project": "shop", "environment": "production"}`,
 		"POST /api/v1/retry":                   `{"project": "shop", "machine": "web-01"}`,
 		"POST /api/v1/pins":                    `{"project": "shop", "environment": "production", "release": "1.0"}`,
 		"POST /api/v1/holds":                   `{"project": "shop", "machine": "web-01"}`,
@@ -194,6 +194,7 @@ func TestLimitedCallerChangesOnlyWhatItIsGranted(t *testing.T) {
 	writes["POST /api/v1/apply"] = applyBody("kind: Trigger\nmetadata: {name: joins}\nspec: {project: shop, events: [MachineAvailable], environments: [production]}")
 	granted := []string{ // by admin for shop in production
 		"POST /api/v1/projects/{project}/releases", "POST /api/v1/deployments", "POST /api/v1/deployments/{name}/cancel",
+		"POST /api/v1/deployments/{name}/kill",
 		"POST /api/v1/rollback", "POST /api/v1/retry", "POST /api/v1/pins", "DELETE /api/v1/pins/{project}/{name}",
 		"POST /api/v1/holds", "DELETE /api/v1/holds/{project}/{name}", "POST /api/v1/apply",
 		"DELETE /api/v1/triggers/{project}/{name}", "POST /api/v1/triggers/{project}/{name}/enable",
@@ -215,7 +216,7 @@ func TestLimitedCallerChangesOnlyWhatItIsGranted(t *testing.T) {
 		method, path, _ := strings.Cut(operation, " ")
 		name := map[bool]string{true: "production", false: "web-01"}[strings.Contains(path, "/pins/")]
 		switch {
-		case strings.Contains(path, "/cancel"):
+		case strings.Contains(path, "/deployments/"):
 			name = deployment
 		case strings.Contains(path, "/triggers/"):
 			name = "joins"
@@ -224,7 +225,7 @@ func TestLimitedCallerChangesOnlyWhatItIsGranted(t *testing.T) {
 		}
 		path = strings.NewReplacer("{name}", name, "{project}", "shop").Replace(path)
 		refused := f.sendFrom("192.0.2.1:1", method, path, elsewhere, body)
-		if strings.Contains(path, "/cancel") { // a hidden deployment does not exist
+		if strings.Contains(path, "/deployments/") { // a hidden deployment does not exist
 			require.Equal(t, http.StatusNotFound, refused.Code, refused.Body)
 		} else {
 			require.Equal(t, http.StatusForbidden, refused.Code, "%s: %s", operation, refused.Body)

@@ -86,11 +86,6 @@ type (
 		Machine string `json:"machine"`
 		Origin
 	}
-	// CancelDeployment cancels a deployment. Claimed parts finish; the others end.
-	CancelDeployment struct {
-		Deployment ID `json:"deployment"`
-		Origin
-	}
 	// SetPin pins a release in an environment.
 	SetPin struct {
 		Project     string     `json:"project"`
@@ -133,14 +128,6 @@ func (c Rollback) Stream(World) string { return ProjectStream(c.Project) }
 
 // Stream returns the stream of the project.
 func (c Retry) Stream(World) string { return ProjectStream(c.Project) }
-
-// Stream returns the stream of the deployment's project.
-func (c CancelDeployment) Stream(w World) string {
-	if d := w.Deployment(c.Deployment); d != nil {
-		return ProjectStream(d.Project)
-	}
-	return ProjectStream("")
-}
 
 // Stream returns the stream of the project.
 func (c SetPin) Stream(World) string { return ProjectStream(c.Project) }
@@ -298,20 +285,6 @@ func (c Retry) Decide(w World) ([]Event, *Rejection) {
 	}
 	return Deploy{Project: c.Project, Release: release, Environment: m.Environment, Machines: []string{c.Machine},
 		Reason: "retry", Origin: c.Origin}.Decide(w)
-}
-
-// Decide cancels an open deployment. A deployment that was already cancelled is no change.
-func (c CancelDeployment) Decide(w World) ([]Event, *Rejection) {
-	d := w.Deployment(c.Deployment)
-	switch {
-	case d == nil:
-		return nil, deploymentNotFound(c.Deployment)
-	case d.Cancelled:
-		return nil, nil
-	case d.Ended:
-		return nil, conflict("deployment %s has ended: %s", c.Deployment, d.State)
-	}
-	return []Event{DeploymentCancelled(c)}, nil // both have the same fields
 }
 
 // Decide sets the pin, or changes it.

@@ -172,6 +172,7 @@ var partReasonText = map[PartReason]string{
 	StepFailed:         "a step failed",
 	StepTimedOut:       "a step exceeded its timeout",
 	AgentInterrupted:   "the agent was interrupted; it is unknown how far the part got",
+	KilledByPerson:     "a person stopped it with `drover cancel --kill`",
 	SecretMissing:      "a secret is missing on the machine",
 	OtherAgentFailure:  "the agent could not run the part",
 	MachineIsUnhealthy: "the machine was unhealthy after the success",

@@ -208,6 +208,14 @@ func describeDeploymentCancelled(e DeploymentCancelled, d *Description) {
 	d.Origin, d.Subject.Deployment = e.Origin, e.Deployment
 	d.Details = e.Deployment.String()
 	d.Sentence = fmt.Sprintf("deployment %s cancelled", e.Deployment.Short())
+	if e.Kill {
+		parts := "its running parts"
+		if e.Machine != "" {
+			parts = "its part on " + e.Machine
+		}
+		d.Details += ", " + parts + " to be stopped" + InParentheses(e.Reason)
+		d.Sentence += " and " + parts + " asked to stop" + InParentheses(e.Reason)
+	}
 }
 
 func describeDeploymentEnded(e DeploymentEnded, d *Description) {

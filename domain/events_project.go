@@ -95,9 +95,14 @@ type (
 		Machines   []string   `json:"machines,omitempty"` // empty: every unclaimed part
 		Reason     PartReason `json:"reason"`
 	}
-	// DeploymentCancelled cancels a deployment for a person. Claimed parts finish.
+	// DeploymentCancelled cancels a deployment for a person. Claimed parts finish, unless Kill is set.
 	DeploymentCancelled struct {
 		Deployment ID `json:"deployment"`
+		// Kill asks the agents to stop the parts that are claimed at the position of the event.
+		Kill bool `json:"kill,omitempty"`
+		// Machine limits Kill to the part of one machine; empty: the parts of all machines.
+		Machine string `json:"machine,omitempty"`
+		Reason  string `json:"reason,omitempty"`
 		Origin
 	}
 	// DeploymentEnded records the result of a deployment after all its parts have ended.
@@ -218,6 +223,15 @@ const (
 	PartCancelled PartState = "cancelled"
 	PartLost      PartState = "lost"
 )
+
+// Ended reports whether a part in this state has ended.
+func (s PartState) Ended() bool {
+	switch s {
+	case PartQueued, PartReleased, PartRunning, PartVerifying:
+		return false
+	}
+	return true
+}
 
 // PartReason is the reason why a part ended without success, or why a claim is void.
 type PartReason string

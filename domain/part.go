@@ -10,6 +10,8 @@ type Part struct {
 	Session  ID
 	// Reported means that the agent's result is in the log, in time or late.
 	Reported bool
+	// Killed means that a person asked to stop the claimed part.
+	Killed bool
 }
 
 // Commands for parts.
@@ -80,6 +82,9 @@ func (c EndPart) Decide(w World) ([]Event, *Rejection) {
 	reason := PartReason(truncate(string(c.Reason), MaxNameLength))
 	if p.State != PartRunning && reason == "" {
 		reason = LateReportOfResult
+	}
+	if reason == KilledByPerson && !p.Killed { // an agent cannot speak for a person
+		reason = OtherAgentFailure
 	}
 	return []Event{PartEnded{Project: p.Project, State: c.State, Reason: reason, Step: truncate(c.Step, MaxNameLength),
 		ExitCode: c.ExitCode, Detail: truncate(c.Detail, MaxDetailBytes), Session: c.Session}}, nil

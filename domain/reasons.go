@@ -32,6 +32,7 @@ const (
 	StepFailed         PartReason = "step-failed"
 	StepTimedOut       PartReason = "timed-out"
 	AgentInterrupted   PartReason = "interrupted"
+	KilledByPerson     PartReason = "killed"
 	SecretMissing      PartReason = "secret-missing"
 	OtherAgentFailure  PartReason = "agent-error"
 	MachineIsUnhealthy PartReason = "unhealthy"

@@ -48,6 +48,8 @@ type World interface {
 	Deployment(id ID) *DeploymentFacts
 	// Part returns one machine's part of a deployment.
 	Part(deployment ID, machine string) *Part
+	// Running returns the machines whose claimed parts of a deployment have not ended, sorted.
+	Running(deployment ID) []string
 	// ClaimCheck returns why a claim by this session would be void now. It is empty if the claim would count.
 	ClaimCheck(deployment ID, machine string, session ID) PartReason
 	// Restored reports whether the restore of the log with this previous id has been accepted.

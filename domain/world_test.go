@@ -341,6 +341,16 @@ func (w *testWorld) Deployment(id ID) *DeploymentFacts { return w.deployments[id
 func (w *testWorld) Part(deployment ID, machine string) *Part {
 	return w.parts[PartStream(deployment, machine)]
 }
+func (w *testWorld) Running(deployment ID) (machines []string) {
+	for stream, part := range w.parts {
+		_, name := SplitStream(stream)
+		if id, machine, err := ParsePartStream(name); err == nil && id == deployment && part.State == PartRunning {
+			machines = append(machines, machine)
+		}
+	}
+	slices.Sort(machines)
+	return machines
+}
 func (w *testWorld) ClaimCheck(ID, string, ID) PartReason { return w.claimCheck }
 
 func (w *testWorld) Restored(was ID) bool {

@@ -76,12 +76,22 @@ type Part struct {
 	Steady eventlog.Position
 	// Broken is why the verification has failed. A server records that next.
 	Broken domain.PartReason
+	// Kill is who asked the machine's agent to stop the claimed part; nil if nobody did.
+	Kill *Kill
 	// Replaced lists the deployments whose unclaimed part on the machine ended because this one was queued.
 	Replaced []domain.ID
 
 	added      eventlog.Position // Machine.Added of the machine that was meant
 	candidates []Candidate       // candidates that this part closed; a failure opens them again
 	record     *Record           // of the machine name, while the part is open
+}
+
+// Kill is a person's request to stop a claimed part.
+type Kill struct {
+	Position eventlog.Position
+	Time     time.Time
+	Reason   string // may be empty
+	domain.Origin
 }
 
 // Open reports whether the part has not ended.
@@ -333,8 +343,11 @@ func (v *View) foldDeployment(f Fact) {
 		}
 	case domain.DeploymentCancelled:
 		if d := v.Deployments[e.Deployment]; d != nil && !d.Ended {
+			if !d.Cancelled { // a later one only kills
+				d.CancelledBy = e.By
+			}
 			d.cancel(domain.DeploymentStopped)
-			d.CancelledBy = e.By
+			v.kill(d, e, f)
 			v.withdraw(d, nil, domain.DeploymentStopped, f)
 			v.endVerifications(d, domain.DeploymentStopped, f)
 			if d.Kind == domain.Automatic && !d.Project.Gone {
@@ -343,6 +356,21 @@ func (v *View) foldDeployment(f Fact) {
 		}
 	case domain.DeploymentEnded:
 		v.endDeployment(e, f)
+	}
+}
+
+// kill records that a person asked to stop the parts that are claimed at this position. The first request counts: its
+// sender is the one that the agent reports.
+func (v *View) kill(d *Deployment, e domain.DeploymentCancelled, f Fact) {
+	if !e.Kill {
+		return
+	}
+	for _, name := range d.Order {
+		part := d.Parts[name]
+		if part.State == domain.PartRunning && part.Kill == nil && (e.Machine == "" || e.Machine == name) {
+			part.Kill = &Kill{Position: f.Position, Time: f.Time, Reason: e.Reason, Origin: e.Origin}
+			v.touch(part.record)
+		}
 	}
 }
 

@@ -135,7 +135,7 @@ func (v *View) Pruned(deployment domain.ID) (Pruned, bool) {
 // facts returns the part as commands see it.
 func (p *Part) facts() *domain.Part {
 	return &domain.Part{Project: p.Deployment.Project.Name, State: p.State, Claimed: p.Claimed > 0,
-		Instance: p.Instance, Session: p.Session, Reported: p.Reported}
+		Instance: p.Instance, Session: p.Session, Reported: p.Reported, Killed: p.Kill != nil}
 }
 
 // foldPruned folds a fact about a part that the view no longer holds. Only an awaited result has an effect.

@@ -202,6 +202,19 @@ func (w world) Part(deployment domain.ID, machine string) *domain.Part {
 	return w.v.lateReports.parts[domain.PartStream(deployment, machine)]
 }
 
+func (w world) Running(deployment domain.ID) (machines []string) {
+	d := w.v.Deployments[deployment]
+	if d == nil {
+		return nil
+	}
+	for _, name := range d.Order {
+		if d.Parts[name].State == domain.PartRunning {
+			machines = append(machines, name)
+		}
+	}
+	return machines
+}
+
 func (w world) ClaimCheck(deployment domain.ID, machine string, session domain.ID) domain.PartReason {
 	p := w.part(deployment, machine)
 	if p == nil {

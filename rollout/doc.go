@@ -2,7 +2,7 @@
 // deployment has ended and with which state, and what work a machine is offered.
 //
 //	decide.go  decisions about open deployments and their parts
-//	work.go    the part that a machine is offered, and the parts that its agent must report
+//	work.go    the part that a machine is offered, and the parts that its agent must report or stop
 //
 // # What it decides
 //

@@ -1,6 +1,9 @@
 package rollout
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/projections"
 )
@@ -18,6 +21,23 @@ func Work(v *projections.View, machine string) *projections.Part {
 		}
 	}
 	return nil
+}
+
+// Killed returns the claimed parts that a person asked to stop and whose end the machine's agent has not reported. Parts
+// that were declared lost are included: the agent may still run them when it returns.
+func Killed(v *projections.View, machine string) []*projections.Part {
+	m := v.Machines[machine]
+	if m == nil {
+		return nil
+	}
+	var parts []*projections.Part
+	for _, i := range m.Installed { // a part that has started is the last one of its project
+		if part := i.Last; part != nil && part.Kill != nil && !part.Reported && part.Instance == m.Instance {
+			parts = append(parts, part)
+		}
+	}
+	slices.SortFunc(parts, func(a, b *projections.Part) int { return cmp.Compare(a.Claimed, b.Claimed) })
+	return parts
 }
 
 // Unfinished returns the claimed parts of a machine that have not ended. Its agent must report them when it connects.

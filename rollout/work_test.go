@@ -80,3 +80,43 @@ func TestUnfinishedReturnsClaimedPartsThatHaveNotEnded(t *testing.T) {
 	f.End(shop, "web-01", domain.PartSucceeded, "")
 	require.Empty(t, rollout.Unfinished(f.View, "web-01"))
 }
+
+func TestMachineIsAskedToStopTheClaimedPartsOfAKilledDeployment(t *testing.T) {
+	f := newFleet(t, "web-01", "web-02", "web-03")
+	d := f.queue(wide())
+	f.Claim(d, "web-01")
+	f.Claim(d, "web-02")
+	asked := func() (machines []string) {
+		for _, machine := range []string{"web-01", "web-02", "web-03", "unknown"} {
+			for _, part := range rollout.Killed(f.View, machine) {
+				require.Equal(t, d, part.Deployment.ID)
+				machines = append(machines, machine)
+			}
+		}
+		return machines
+	}
+	f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
+	require.Empty(t, asked(), "a cancelled part finishes")
+	f.Add("project/shop", domain.DeploymentCancelled{Deployment: d, Kill: true, Machine: "web-02", Origin: domain.By("ann")})
+	require.Equal(t, []string{"web-02"}, asked())
+	f.Add("project/shop", domain.DeploymentCancelled{Deployment: d, Kill: true, Origin: domain.By("bob")})
+	require.Equal(t, []string{"web-01", "web-02"}, asked(), "web-03 had not claimed its part")
+	require.Equal(t, "ann", f.Deployments[d].Parts["web-02"].Kill.By, "the first request counts")
+
+	f.End(d, "web-01", domain.PartLost, domain.NoEndReported)
+	require.Equal(t, []string{"web-01", "web-02"}, asked(), "its agent may still run the lost part")
+	f.End(d, "web-01", domain.PartFailed, domain.KilledByPerson)
+	f.End(d, "web-02", domain.PartSucceeded, "")
+	require.Empty(t, asked(), "the agents have reported the ends")
+}
+
+func TestAnotherInstanceIsNotAskedToStop(t *testing.T) {
+	f := newFleet(t, "web-01")
+	d := f.queue(wide())
+	f.Claim(d, "web-01")
+	f.Add("project/shop", domain.DeploymentCancelled{Deployment: d, Kill: true})
+	require.Len(t, rollout.Killed(f.View, "web-01"), 1)
+	f.Disconnect("web-01")
+	f.Connect("web-01", domain.ID{15: 1}, domain.ID{15: 77})
+	require.Empty(t, rollout.Killed(f.View, "web-01"))
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/rollout"
 )
 
@@ -173,11 +174,14 @@ func withDeployment(answer []string, id domain.ID) []string {
 	return answer
 }
 
-func reportEnd(state domain.PartState) func(*runner, *server, *agent, []string) ([]string, error) {
-	usage := "succeeds DEPLOYMENT"
-	if state == domain.PartFailed {
-		usage = "fails DEPLOYMENT --step NAME --exit CODE"
-	}
+const (
+	failsUsage  = "fails DEPLOYMENT --step NAME --exit CODE"
+	killedUsage = "killed DEPLOYMENT --step NAME --exit CODE"
+)
+
+// reportEnd returns the function of a keyword that reports the end of a part.
+func reportEnd(usage string, state domain.PartState,
+	reason domain.PartReason) func(*runner, *server, *agent, []string) ([]string, error) {
 	return func(r *runner, s *server, a *agent, line []string) ([]string, error) {
 		w, err := r.words(s, usage, line)
 		if text := a.unreachable(); err != nil || text != "" {
@@ -191,12 +195,12 @@ func reportEnd(state domain.PartState) func(*runner, *server, *agent, []string) 
 			return nil, err
 		}
 		end := domain.EndPart{Deployment: id, Machine: a.machine, Session: a.session, Instance: a.instance,
-			State: state}
+			State: state, Reason: reason}
+		if reason == domain.KilledByPerson && !isKilled(s.fold(), a.machine, id) {
+			return []string{"nothing to stop"}, nil
+		}
 		if end.Step, err = r.stepName(s.fold(), id, w.flag("step")); err != nil {
 			return nil, err
-		}
-		if state == domain.PartFailed {
-			end.Reason = domain.StepFailed
 		}
 		if code := w.number("exit"); code != nil {
 			end.ExitCode = *code
@@ -213,6 +217,11 @@ func reportEnd(state domain.PartState) func(*runner, *server, *agent, []string) 
 		}
 		return withDeployment(answer, id), err
 	}
+}
+
+// isKilled reports whether the server asks the agent to stop its part of a deployment.
+func isKilled(v *projections.View, machine string, id domain.ID) bool {
+	return slices.ContainsFunc(rollout.Killed(v, machine), func(p *projections.Part) bool { return p.Deployment.ID == id })
 }
 
 // ending returns the deployment that a report refers to: the named one, or the one that the agent runs.

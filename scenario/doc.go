@@ -123,6 +123,7 @@
 //	claims         claims the offered part, or that of a deployment: claims d1
 //	succeeds       reports that the running part succeeded
 //	fails          reports that the running part failed: fails --step install --exit 1; --step 2 is the second step
+//	killed         stops the running part, as the server asks after cancel --kill, and reports that: killed d1 --step 2
 //	re-imaged      gets a new disk: another instance, which still has to come online. It may take the name of the
 //	               machine, as with a join token that is bound to that name
 //	newcomer       is replaced by another host: another instance, which still has to join. It may take the name of the

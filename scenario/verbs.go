@@ -32,7 +32,7 @@ func verbs() []verb {
 		{"retry MACHINE --project P", func(w *words) domain.Command {
 			return domain.Retry{Project: w.need("project"), Machine: w.arg(0), Origin: domain.By(by)}
 		}},
-		{"cancel DEPLOYMENT", cancelCommand},
+		{"cancel DEPLOYMENT --kill --machine M --reason TEXT", cancelCommand},
 		{"pin PROJECT VERSION --in ENVIRONMENT --for DURATION --reason TEXT", func(w *words) domain.Command {
 			return domain.SetPin{Project: w.arg(0), Release: w.arg(1), Environment: w.need("in"), Until: w.until(),
 				Reason: w.flag("reason"), Origin: domain.By(by)}
@@ -97,7 +97,8 @@ func deployCommand(w *words) domain.Command {
 func cancelCommand(w *words) domain.Command {
 	id, err := w.runner.deployment(w.arg(0))
 	w.note(err)
-	return domain.CancelDeployment{Deployment: id, Origin: domain.By(by)}
+	return domain.CancelDeployment{Deployment: id, Kill: w.flag("kill") != "", Machine: w.flag("machine"),
+		Reason: w.flag("reason"), Origin: domain.By(by)}
 }
 
 func deleteCommand(w *words) domain.Command {

@@ -43,6 +43,8 @@ type Part struct {
 	Starting func(step string, group Group) error
 	// Stopping, when closed, ends the part after the running attempt of a step.
 	Stopping <-chan struct{}
+	// Kill, when it is asked, ends the part as after a timeout of the running step; nil: nobody can ask.
+	Kill *Kill
 	// Grace is the time between SIGTERM and SIGKILL; 0 means DefaultGrace.
 	Grace time.Duration
 }
@@ -84,6 +86,9 @@ func (r *runner) run(ctx context.Context) client.End {
 		return *end
 	}
 	for i, step := range r.Work.Steps {
+		if r.killed() {
+			return killedEnd(step.Name, fmt.Sprintf("step %q was not started: stopped by %s", step.Name, r.Kill.By()))
+		}
 		if ctx.Err() != nil || i > 0 && r.stopping() {
 			return InterruptedEnd("", step.Name, fmt.Sprintf("the agent was stopped before step %q", step.Name))
 		}
@@ -97,7 +102,13 @@ func (r *runner) run(ctx context.Context) client.End {
 // prepare checks the requirements of the first step. It returns the end of the part if something is missing or invalid,
 // and otherwise nil.
 func (r *runner) prepare(ctx context.Context) *client.End {
-	secrets, masked, err := r.secrets(ctx)
+	reading, done := r.Kill.context(ctx)
+	defer done()
+	secrets, masked, err := r.secrets(reading)
+	if err != nil && r.killed() {
+		end := killedEnd("", "not started: stopped by "+r.Kill.By())
+		return &end
+	}
 	if err != nil {
 		return &client.End{State: domain.PartFailed, Reason: domain.SecretMissing, Detail: err.Error()}
 	}
@@ -164,7 +175,7 @@ func (r *runner) step(ctx context.Context, index int, step domain.Step) *client.
 		_ = r.out.Flush()
 		r.reportLeftovers(step, exit)
 		end := r.judge(step, exit)
-		if end == nil || end.Reason == domain.AgentInterrupted || attempt == attempts || r.stopping() {
+		if end == nil || end.Reason == domain.AgentInterrupted || attempt == attempts || r.stopping() || r.killed() {
 			return end
 		}
 		r.printf("%s; attempt %d of %d", end.Detail, attempt+1, attempts)
@@ -183,7 +194,7 @@ func (r *runner) script(index int, step domain.Step) (Script, error) {
 	}
 	s := Script{
 		Path: path, Folder: folder, Timeout: time.Duration(step.Timeout), Grace: r.Grace, Output: r.out,
-		Shebang: strings.HasPrefix(step.Run, "#!"),
+		Shebang: strings.HasPrefix(step.Run, "#!"), Kill: r.Kill.Asked(),
 	}
 	if r.Starting != nil {
 		s.Starting = func(g Group) error { return r.Starting(step.Name, g) }
@@ -240,6 +251,8 @@ func (r *runner) restoreFolder(own string) error {
 func (r *runner) judge(step domain.Step, exit Exit) *client.End {
 	end := client.End{State: domain.PartFailed, Step: step.Name, ExitCode: exit.Code}
 	switch {
+	case exit.Killed:
+		end.Reason, end.Detail = domain.KilledByPerson, fmt.Sprintf("step %q was stopped by %s", step.Name, r.Kill.By())
 	case exit.Stopped:
 		end.Reason, end.Detail = domain.AgentInterrupted, fmt.Sprintf("step %q was killed because the agent was stopped",
 			step.Name)
@@ -292,6 +305,13 @@ func (r *runner) printf(format string, values ...any) {
 	r.newLine()
 	_, _ = fmt.Fprintf(r.Output, "drover: "+format+"\n", values...)
 }
+
+// killedEnd returns the end of a part that a person stopped before the step.
+func killedEnd(step, detail string) client.End {
+	return client.End{State: domain.PartFailed, Reason: domain.KilledByPerson, Step: step, Detail: detail}
+}
+
+func (r *runner) killed() bool { return r.Kill.By() != "" }
 
 func (r *runner) stopping() bool {
 	select {

@@ -33,6 +33,8 @@ type Script struct {
 	Timeout time.Duration
 	Grace   time.Duration // between SIGTERM and SIGKILL
 	Output  io.Writer
+	// Kill, when it is closed, ends the script like its timeout.
+	Kill <-chan struct{}
 	// Starting, if set, is called with the process group before the script's first line runs. If it returns an error,
 	// the script does not run.
 	Starting func(Group) error
@@ -42,6 +44,7 @@ type Script struct {
 type Exit struct {
 	Code     int // 128 + signal if a signal ended it
 	TimedOut bool
+	Killed   bool // Kill was closed
 	Timeout  time.Duration
 	Stopped  bool  // the context was done
 	Left     int   // processes that the script left running
@@ -64,8 +67,14 @@ func (s Script) Run(ctx context.Context) Exit {
 	defer timer.Stop()
 	select {
 	case <-r.exited:
-		r.group.settle(ctx)
-		exit.Left, exit.Stuck = r.group.clear(s.Grace)
+		s.clearAfterExit(ctx, r, &exit)
+	case <-s.Kill:
+		if r.hasExited() { // the person was too late
+			s.clearAfterExit(ctx, r, &exit)
+			break
+		}
+		exit.Killed = true
+		_, exit.Stuck = r.group.clear(s.Grace)
 	case <-timer.C:
 		exit.TimedOut = true
 		_, exit.Stuck = r.group.clear(s.Grace)
@@ -75,6 +84,22 @@ func (s Script) Run(ctx context.Context) Exit {
 	}
 	exit.Code = r.end()
 	return exit
+}
+
+// clearAfterExit ends what a script that has exited left running.
+func (s Script) clearAfterExit(ctx context.Context, r *running, exit *Exit) {
+	r.group.settle(ctx)
+	exit.Left, exit.Stuck = r.group.clear(s.Grace)
+}
+
+// hasExited reports whether the leader has exited.
+func (r *running) hasExited() bool {
+	select {
+	case <-r.exited:
+		return true
+	default:
+		return false
+	}
 }
 
 // running is a script that was started.

@@ -43,6 +43,7 @@ type ToAgent struct {
 	Settings *Settings    `json:"settings,omitempty"`
 	Offer    *Work        `json:"offer,omitempty"`
 	Claimed  *Claimed     `json:"claimed,omitempty"`
+	Kill     *Kill        `json:"kill,omitempty"`
 	Ended    *Ended       `json:"ended,omitempty"`
 	Newest   *NewestEvent `json:"told,omitempty"`
 }
@@ -258,6 +259,15 @@ type Claimed struct {
 	// Values replace those of the offer: the roles of the machine may have changed between the offer and the claim. Servers
 	// before decision version 7 do not send them.
 	Values *domain.Values `json:"values,omitempty"`
+}
+
+// Kill asks the agent to stop a claimed part, because a person wants that. The server repeats it on each connection
+// until the agent has reported the end. It has no effect on a part that has ended. An agent that does not know the message
+// ignores it.
+type Kill struct {
+	Deployment string `json:"deployment"`
+	By         string `json:"by"`               // who asked, by id
+	Reason     string `json:"reason,omitempty"` // one sentence
 }
 
 // Ended confirms that the result of a part is in the log. The agent can then remove the part from its journal.

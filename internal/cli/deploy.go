@@ -176,23 +176,6 @@ func retryVerb(a *app) *cobra.Command {
 	return cmd
 }
 
-func cancelVerb(a *app) *cobra.Command {
-	return verb{
-		exits: writeExits(exits{exitMissing: "the deployment does not exist",
-			exitConflict: "the deployment has already succeeded or failed"}),
-		use: "cancel DEPLOYMENT", short: "Cancel a deployment",
-		long:    "Cancel a deployment. Machines that have started it finish; the others do not start it.",
-		example: "drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
-		run: func(ctx context.Context, args []string) error {
-			written, err := a.command(ctx, client.Path("deployments", id(args[0]), "cancel"), nil)
-			if err != nil {
-				return err
-			}
-			return a.wrote(written, "deployment "+args[0]+" is cancelled")
-		},
-	}.command()
-}
-
 // lifetimeFlags holds the flags --for and --reason of pins and holds.
 type lifetimeFlags struct {
 	until  lifetime

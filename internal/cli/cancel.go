@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/droverhq/drover/api/client"
+)
+
+// killRequest is the body of POST /deployments/ID/kill.
+type killRequest struct {
+	Machine string `json:"machine,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+func cancelVerb(a *app) *cobra.Command {
+	var kill bool
+	var k killRequest
+	cmd := verb{
+		exits: writeExits(exits{exitMissing: "the deployment or its part on the machine does not exist",
+			exitConflict: "the deployment has already succeeded or failed; with --kill: it has ended"}),
+		use: "cancel DEPLOYMENT", short: "Cancel a deployment, or stop it with --kill",
+		long: "Cancel a deployment. Machines that have started it finish; the others do not start it.\n\n" +
+			"With --kill, machines that have started it stop: the agent sends SIGTERM to the processes of the\n" +
+			"running step, and SIGKILL to the processes that still run 5 seconds later. The part fails with the\n" +
+			"reason killed, and the machine is dirty. A machine that is offline stops when it returns.",
+		example: "drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10\n" +
+			"drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --kill --reason \"the migration hangs\"\n" +
+			"drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --kill --machine web-01",
+		run: func(ctx context.Context, args []string) error {
+			if !kill && k != (killRequest{}) {
+				return invalid("--machine and --reason need --kill; without it, the whole deployment is cancelled")
+			}
+			deployment := id(args[0])
+			if kill {
+				return a.kill(ctx, deployment, k)
+			}
+			written, err := a.command(ctx, client.Path("deployments", deployment, "cancel"), nil)
+			if err != nil {
+				return err
+			}
+			return a.wrote(written, "deployment "+args[0]+" is cancelled")
+		},
+	}.command()
+	cmd.Flags().BoolVar(&kill, "kill", false, "also stop the machines that have started the deployment")
+	cmd.Flags().StringVar(&k.Machine, "machine", "", "with --kill: stop only this `MACHINE`; the others finish")
+	cmd.Flags().StringVar(&k.Reason, "reason", "", "with --kill: record this `TEXT` in the event log as the reason")
+	return cmd
+}
+
+// kill cancels a deployment and asks the agents to stop its running parts.
+func (a *app) kill(ctx context.Context, deployment string, k killRequest) error {
+	written, err := a.command(ctx, client.Path("deployments", deployment, "kill"), k)
+	if err != nil {
+		return err
+	}
+	return a.wrote(written, "deployment "+deployment+" is cancelled, and its running parts are asked to stop")
+}
