@@ -29,6 +29,7 @@ type deployInput struct {
 		Exclude           []string         `json:"exclude,omitempty"`
 		MaxParallel       *amount          `json:"maxParallel,omitempty" doc:"Overrides the project's setting; 0: no limit."`
 		StopAfterFailures *int             `json:"stopAfterFailures,omitempty" doc:"Overrides the project's setting; 0: never."`
+		MaxFailures       *amount          `json:"maxFailures,omitempty" doc:"Overrides the project's setting: how many machines may fail."`
 		HealthyFor        *domain.Duration `json:"healthyFor,omitempty" doc:"Overrides the project's setting; 0s: no verification."`
 		Reason            string           `json:"reason,omitempty"`
 	}
@@ -111,7 +112,7 @@ func (a *API) routeDeploy() {
 func (in *deployInput) command(by domain.Origin) domain.Deploy {
 	b := in.Body
 	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines,
-		Exclude: b.Exclude, MaxParallel: b.MaxParallel.value(), StopAfterFailures: b.StopAfterFailures, HealthyFor: b.HealthyFor,
+		Exclude: b.Exclude, MaxParallel: b.MaxParallel.value(), StopAfterFailures: b.StopAfterFailures, MaxFailures: b.MaxFailures.value(), HealthyFor: b.HealthyFor,
 		Reason: b.Reason, Origin: by}
 }
 

@@ -93,6 +93,14 @@ func (a *Amount) UnmarshalJSON(data []byte) error {
 	return err
 }
 
+// checkFailures rejects a that is not valid for maxFailures. Nil means that it is not set.
+func (a *Amount) checkFailures() *Rejection {
+	if a != nil && (a.Number < 0 || a.Percent && a.Number > 100) {
+		return invalid("invalid maxFailures %s", a).hint("use 0 or more, or a percentage from 0%% to 100%%")
+	}
+	return nil
+}
+
 // checkSlots rejects a that is not valid for maxParallel.
 func (a Amount) checkSlots() *Rejection {
 	if a.Number < 0 || a.Percent && (a.Number < 1 || a.Number > 100) {

@@ -80,6 +80,7 @@ func realisticSamples() []Event {
 		CleanUp: &CleanUp{After: Duration(24 * time.Hour), MaxShare: 20},
 	}
 	at, ann := sampleTime, Origin{"ann", Actor{PersonActor, "p-1", ViaCLI, "0123456789ab", "laptop"}}
+	settings.MaxFailures = &Amount{1, true} // beside stopAfterFailures, as no version of drover writes it
 	return []Event{
 		MachineAdded{"production", []string{"api", "web"}, "tame", true, true, ann},
 		MachineChanged{"staging", []string{"web"}, "tame", true, ann}, MachineReimageAllowed{at, ann},
@@ -109,6 +110,7 @@ func realisticSamples() []Event {
 			Count(10),
 			1,
 			FailUnavailable,
+			&Amount{1, true},
 			Duration(5 * time.Minute),
 			"behind",
 			ann,

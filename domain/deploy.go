@@ -65,10 +65,11 @@ type (
 		Environment string   `json:"environment"`
 		Machines    []string `json:"machines"`
 		Exclude     []string `json:"exclude"`
-		// MaxParallel, StopAfterFailures and HealthyFor override the settings of the project; nil means the project's
-		// settings.
+		// MaxParallel, StopAfterFailures, MaxFailures and HealthyFor override the settings of the project; nil means the
+		// project's settings. One of StopAfterFailures and MaxFailures overrides both.
 		MaxParallel       *Amount   `json:"maxParallel"`
 		StopAfterFailures *int      `json:"stopAfterFailures"`
+		MaxFailures       *Amount   `json:"maxFailures,omitempty"`
 		HealthyFor        *Duration `json:"healthyFor,omitempty"`
 		Reason            string    `json:"reason"`
 		Origin
@@ -149,14 +150,12 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 	}
 	q := DeploymentQueued{Kind: EnvironmentWide, Environment: c.Environment, Release: c.Release,
 		Exclude: SortedUnique(c.Exclude), MaxParallel: p.Settings.MaxParallel,
-		StopAfterFailures: p.Settings.StopAfterFailures,
-		Unavailable:       p.Settings.Unavailable, HealthyFor: p.Settings.HealthyFor, Reason: c.Reason, Origin: c.Origin}
+		StopAfterFailures: p.Settings.StopAfterFailures, MaxFailures: p.Settings.MaxFailures,
+		Unavailable: p.Settings.Unavailable, HealthyFor: p.Settings.HealthyFor, Reason: c.Reason, Origin: c.Origin}
 	if c.MaxParallel != nil {
 		q.MaxParallel = *c.MaxParallel
 	}
-	if c.StopAfterFailures != nil {
-		q.StopAfterFailures = *c.StopAfterFailures
-	}
+	c.limitFailures(&q)
 	if c.HealthyFor != nil {
 		q.HealthyFor = *c.HealthyFor
 	}
@@ -165,6 +164,19 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 		q.Machines = append(q.Machines, DeploymentMachine{Name: name})
 	}
 	return []Event{q}, nil
+}
+
+// limitFailures sets the limit on failures. A person who names machines wants to know whether one of them failed, so
+// only the command itself sets maxFailures then, and not the project.
+func (c Deploy) limitFailures(q *DeploymentQueued) {
+	switch {
+	case c.MaxFailures != nil:
+		q.MaxFailures, q.StopAfterFailures = c.MaxFailures, 0
+	case c.StopAfterFailures != nil:
+		q.MaxFailures, q.StopAfterFailures = nil, *c.StopAfterFailures
+	case len(c.Machines) > 0:
+		q.MaxFailures = nil
+	}
 }
 
 func (c Deploy) check(w World) (*Project, *Rejection) {
@@ -222,12 +234,18 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 			hint("deploy to the whole environment, or split the deployment")
 	case c.StopAfterFailures != nil && *c.StopAfterFailures < 0:
 		return invalid("invalid stopAfterFailures %d", *c.StopAfterFailures).hint("use 1 or more, or 0 for never")
+	case c.StopAfterFailures != nil && c.MaxFailures != nil:
+		return invalid("stopAfterFailures and maxFailures are both set").hint("use one of them")
 	case c.HealthyFor != nil && (*c.HealthyFor < 0 || *c.HealthyFor > MaxAnyDuration):
 		return invalidHealthyFor(*c.HealthyFor)
-	case c.MaxParallel != nil:
+	}
+	if c.MaxParallel != nil {
 		if r := c.MaxParallel.checkSlots(); r != nil {
 			return r
 		}
+	}
+	if r := c.MaxFailures.checkFailures(); r != nil {
+		return r
 	}
 	for _, name := range slices.Concat(c.Machines, c.Exclude) {
 		m := w.Machine(name)

@@ -241,10 +241,10 @@ func TestDeployRejectsInvalidRequests(t *testing.T) {
 		"501 machines": {func(d *Deploy) {
 			d.Machines = make([]string, 501)
 		}, Invalid, "more than 500"},
-		"negative maxParallel": {func(d *Deploy) { d.MaxParallel = &minus }, Invalid, "invalid maxParallel -1"},
+		"negative maxParallel":              {func(d *Deploy) { d.MaxParallel = &minus }, Invalid, "invalid maxParallel -1"},
 		"no percentage of machines at once": {func(d *Deploy) { d.MaxParallel = &none }, Invalid, "invalid maxParallel 0%"},
-		"negative healthyFor":  {func(d *Deploy) { d.HealthyFor = &ago }, Invalid, "invalid healthyFor -1s"},
-		"reason of 501 bytes":  {func(d *Deploy) { d.Reason = strings.Repeat("x", 501) }, Invalid, "501 bytes"},
+		"negative healthyFor":               {func(d *Deploy) { d.HealthyFor = &ago }, Invalid, "invalid healthyFor -1s"},
+		"reason of 501 bytes":               {func(d *Deploy) { d.Reason = strings.Repeat("x", 501) }, Invalid, "501 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := good
@@ -392,4 +392,36 @@ func TestDeployAcceptsTheMaximumOfMachines(t *testing.T) {
 	}
 	deploy := Deploy{Project: "shop", Release: "1", Environment: "production", Machines: names}
 	require.Len(t, w.do(deploy)[0].(DeploymentQueued).Machines, MaxNamedMachines)
+}
+
+func TestOneLimitOnFailuresReplacesBothOfTheProject(t *testing.T) {
+	for name, c := range map[string]struct {
+		project     ProjectSettings
+		deploy      Deploy
+		stopAfter   int
+		maxFailures *Amount
+	}{
+		"the setting of the project":       {ProjectSettings{MaxFailures: &Amount{3, true}}, Deploy{}, 0, &Amount{3, true}},
+		"maxFailures of the command":       {ProjectSettings{StopAfterFailures: 2}, Deploy{MaxFailures: &Amount{}}, 0, &Amount{}},
+		"stopAfterFailures of the command": {ProjectSettings{MaxFailures: &Amount{3, true}}, Deploy{StopAfterFailures: new(int)}, 0, nil},
+		"named machines":                   {ProjectSettings{MaxFailures: &Amount{3, true}}, Deploy{Machines: []string{"web-01"}}, 0, nil},
+		"named machines and the command": {ProjectSettings{MaxFailures: &Amount{3, true}},
+			Deploy{Machines: []string{"web-01"}, MaxFailures: &Amount{1, false}}, 0, &Amount{1, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := shopWorld(t)
+			project := shopProject()
+			project.Settings.StopAfterFailures, project.Settings.MaxFailures = c.project.StopAfterFailures, c.project.MaxFailures
+			w.do(project)
+			c.deploy.Project, c.deploy.Release, c.deploy.Environment = "shop", "1", "production"
+			queued := w.do(c.deploy)[0].(DeploymentQueued)
+			require.Equal(t, c.stopAfter, queued.StopAfterFailures)
+			require.Equal(t, c.maxFailures, queued.MaxFailures)
+		})
+	}
+	w := shopWorld(t)
+	w.rejects(Deploy{Project: "shop", Release: "1", Environment: "production", StopAfterFailures: new(int),
+		MaxFailures: &Amount{}}, Invalid, "both set")
+	w.rejects(Deploy{Project: "shop", Release: "1", Environment: "production", MaxFailures: &Amount{-1, false}}, Invalid,
+		"invalid maxFailures -1")
 }

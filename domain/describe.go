@@ -162,6 +162,7 @@ var partReasonText = map[PartReason]string{
 	NoLongerWanted:     "the release is no longer wanted",
 	Superseded:         "a later deployment replaced it",
 	TooManyFailures:    "the number of failed parts reached stopAfterFailures",
+	MaxFailuresPassed:  "more parts failed than maxFailures allows",
 	NotClaimed:         "the machine did not claim it within its policy's lostAfter",
 	MachineIsBlocked:   "the machine's agent reports a problem that keeps it from starting parts",
 	MachineReplaced:    "the machine returned as another instance",

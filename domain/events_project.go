@@ -79,6 +79,9 @@ type (
 		MaxParallel       Amount      `json:"maxParallel,omitzero"`
 		StopAfterFailures int         `json:"stopAfterFailures,omitempty"`
 		Unavailable       Unavailable `json:"unavailableMachines,omitempty"`
+		// MaxFailures is how many parts may fail. If it is set, the deployment succeeds with up to that many failures. Nil:
+		// any failure fails the deployment.
+		MaxFailures *Amount `json:"maxFailures,omitempty"`
 		// HealthyFor is how long each machine must stay healthy before its part succeeds; 0 means no verification.
 		HealthyFor Duration `json:"healthyFor,omitempty"`
 		Reason     string   `json:"reason,omitempty"` // rollback, retry, or the reasons of the verdicts

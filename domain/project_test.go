@@ -338,9 +338,13 @@ func TestProjectSettingsCheckRejectsInvalidSettings(t *testing.T) {
 		settings ProjectSettings
 		words    string
 	}{
-		"negative maxParallel":        {ProjectSettings{MaxParallel: Count(-1)}, "invalid maxParallel -1"},
-		"negative healthyFor":         {ProjectSettings{HealthyFor: -1}, "invalid healthyFor -1ns"},
-		"healthyFor of two years":     {ProjectSettings{HealthyFor: 2 * MaxAnyDuration}, "invalid healthyFor 17568h"},
+		"negative maxParallel":    {ProjectSettings{MaxParallel: Count(-1)}, "invalid maxParallel -1"},
+		"negative healthyFor":     {ProjectSettings{HealthyFor: -1}, "invalid healthyFor -1ns"},
+		"healthyFor of two years": {ProjectSettings{HealthyFor: 2 * MaxAnyDuration}, "invalid healthyFor 17568h"},
+		"negative maxFailures":    {ProjectSettings{MaxFailures: &Amount{Number: -1}}, "invalid maxFailures -1"},
+		"maxFailures above 100%":  {ProjectSettings{MaxFailures: &Amount{101, true}}, "invalid maxFailures 101%"},
+		"both limits on failures": {ProjectSettings{MaxFailures: &Amount{}, StopAfterFailures: 1},
+			"stopAfterFailures and maxFailures are both set"},
 		"negative stopAfterFailures":  {ProjectSettings{StopAfterFailures: -1}, "invalid stopAfterFailures -1"},
 		"unknown unavailableMachines": {ProjectSettings{Unavailable: "wait"}, "use skip or fail"},
 		"101 attempts":                {ProjectSettings{Attempts: 101}, "invalid automatic.attempts 101"},

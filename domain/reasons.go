@@ -22,6 +22,7 @@ const (
 	NoLongerWanted     PartReason = "not-wanted"
 	Superseded         PartReason = "superseded"
 	TooManyFailures    PartReason = "stop-after-failures"
+	MaxFailuresPassed  PartReason = "too-many-failures"
 	NotClaimed         PartReason = "not-claimed"
 	MachineIsBlocked   PartReason = "machine-blocked"
 	MachineReplaced    PartReason = "machine-replaced"

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"time"
 	"unicode/utf8"
 )
@@ -54,16 +55,18 @@ func LongestRun(steps []Step) Duration {
 
 // ProjectSettings are the settings of a project.
 type ProjectSettings struct {
-	Roles             []string          `json:"roles,omitempty"`             // any of these; empty: every machine
-	MaxParallel       Amount            `json:"maxParallel,omitzero"`        // slots per environment; 0: no limit
-	StopAfterFailures int               `json:"stopAfterFailures,omitempty"` // failed parts that cancel the rest; 0: never
-	Unavailable       Unavailable       `json:"unavailableMachines,omitempty"`
-	HealthyFor        Duration          `json:"healthyFor,omitempty"` // after a success; 0: no verification
-	Attempts          int               `json:"attempts"`             // of automatic deployments per machine and wanted release
-	Backoff           Duration          `json:"backoff"`              // before the second attempt, doubling to MaxBackoff
-	Variables         map[string]string `json:"variables,omitempty"`
-	Secrets           []string          `json:"secrets,omitempty"` // names only
-	Steps             []Step            `json:"steps,omitempty"`
+	Roles             []string `json:"roles,omitempty"`             // any of these; empty: every machine
+	MaxParallel       Amount   `json:"maxParallel,omitzero"`        // slots per environment; 0: no limit
+	StopAfterFailures int      `json:"stopAfterFailures,omitempty"` // failed parts that cancel the rest; 0: never
+	// MaxFailures is how many parts of an environment-wide deployment may fail. Nil: any failure fails the deployment.
+	MaxFailures *Amount           `json:"maxFailures,omitempty"`
+	Unavailable Unavailable       `json:"unavailableMachines,omitempty"`
+	HealthyFor  Duration          `json:"healthyFor,omitempty"` // after a success; 0: no verification
+	Attempts    int               `json:"attempts"`             // of automatic deployments per machine and wanted release
+	Backoff     Duration          `json:"backoff"`              // before the second attempt, doubling to MaxBackoff
+	Variables   map[string]string `json:"variables,omitempty"`
+	Secrets     []string          `json:"secrets,omitempty"` // names only
+	Steps       []Step            `json:"steps,omitempty"`
 	// Overrides are the settings that differ by environment and by role.
 	Overrides Overrides `json:"overrides,omitzero"`
 }
@@ -102,12 +105,15 @@ func (s ProjectSettings) Check() *Rejection {
 	if r := checkRoles(s.Roles); r != nil {
 		return r
 	}
-	if r := s.MaxParallel.checkSlots(); r != nil {
+	if r := cmp.Or(s.MaxParallel.checkSlots(), s.MaxFailures.checkFailures()); r != nil {
 		return r
 	}
 	switch {
 	case s.StopAfterFailures < 0:
 		return invalid("invalid stopAfterFailures %d", s.StopAfterFailures).hint("use 1 or more, or 0 for never")
+	case s.StopAfterFailures > 0 && s.MaxFailures != nil:
+		return invalid("stopAfterFailures and maxFailures are both set").
+			hint("use maxFailures, which decides when to stop and whether the deployment succeeds")
 	case s.Unavailable != SkipUnavailable && s.Unavailable != FailUnavailable && s.Unavailable != "":
 		return invalid("invalid unavailableMachines %.40q", s.Unavailable).hint("use skip or fail")
 	case s.HealthyFor < 0 || s.HealthyFor > MaxAnyDuration:

@@ -23,7 +23,7 @@ import (
 //	5  a machine that its own agent deleted is not forgotten
 //	6  a machine whose agent remembers events that the log does not have is not deployable
 //	7  a release has overrides by environment and role, and a machine whose roles disagree does not get it; limits of
-//	   deployments are percentages too;
+//	   deployments are percentages too, and a deployment can succeed with failures;
 //	   a machine whose agent reports that it cannot start parts gets no automatic deployment, and uses up no attempt
 const DecisionVersion = 7
 

@@ -46,7 +46,8 @@ func deploymentMatches(d *projections.Deployment, f Filter) bool {
 
 func deployment(v *projections.View, d *projections.Deployment, names Names) Deployment {
 	shown := Deployment{ID: d.ID.String(), Project: d.Project.Name, Release: d.Release, Environment: d.Environment,
-		Kind: string(d.Kind), State: string(d.State), Cause: deploymentCause(d, names), Machines: []DeploymentMachine{},
+		Kind: string(d.Kind), State: string(d.State), Cause: deploymentCause(d, names), Failures: d.Failures(),
+		MaxFailures: d.Facts.MaxFailures, Machines: []DeploymentMachine{},
 		CreatedAt: d.QueuedTime.UTC(), EndedAt: moment(d.EndedTime), Position: d.Queued.String()}
 	for _, name := range d.Order {
 		shown.Machines = append(shown.Machines, deploymentMachine(v, d.Parts[name]))

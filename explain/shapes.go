@@ -78,13 +78,16 @@ type Hold struct {
 
 // Deployment is what `get deployments` shows.
 type Deployment struct {
-	ID          string              `json:"id"`
-	Project     string              `json:"project"`
-	Release     string              `json:"release"`
-	Environment string              `json:"environment"`
-	Kind        string              `json:"kind"`  // environment, narrowed, automatic
-	State       string              `json:"state"` // queued, running, succeeded, failed, cancelled
-	Cause       DeploymentCause     `json:"cause"`
+	ID          string          `json:"id"`
+	Project     string          `json:"project"`
+	Release     string          `json:"release"`
+	Environment string          `json:"environment"`
+	Kind        string          `json:"kind"`  // environment, narrowed, automatic
+	State       string          `json:"state"` // queued, running, succeeded, failed, cancelled
+	Cause       DeploymentCause `json:"cause"`
+	// Failures counts the machines that count as failures, and MaxFailures is how many are allowed; nil: not set.
+	Failures    int                 `json:"failures,omitempty"`
+	MaxFailures *domain.Amount      `json:"maxFailures,omitempty"`
 	Machines    []DeploymentMachine `json:"machines"`
 	CreatedAt   time.Time           `json:"createdAt"`
 	EndedAt     *time.Time          `json:"endedAt,omitempty"`

@@ -224,7 +224,7 @@ func (s *Status) addFailure(v *projections.View, p *projections.Project, environ
 	if last.State != domain.DeploymentFailed || d == nil {
 		return
 	}
-	failed := d.FailedParts() + d.LostParts()
+	failed := d.Failures()
 	s.Attention = append(s.Attention, Attention{Kind: "rollout-failed", Project: p.Name, Environment: environment,
 		Count: failed, Text: fmt.Sprintf("%s %s failed in %s: %d of %s failed", p.Name, last.Release, environment, failed,
 			machineCount(len(d.Order))), Command: "drover describe deployment " + d.ID.String()})
@@ -300,7 +300,7 @@ func (s *Status) addRunning(v *projections.View, f Filter, names Names) {
 	for _, d := range open[:min(len(open), maxRunning)] {
 		shown := RunningDeployment{ID: d.ID.String(), Project: d.Project.Name, Release: d.Release,
 			Environment: d.Environment, Kind: string(d.Kind), Machines: len(d.Order), Open: d.OpenParts(),
-			Failed: d.FailedParts() + d.LostParts(), By: names.Who(d.Facts.Origin)}
+			Failed: d.Failures(), By: names.Who(d.Facts.Origin)}
 		for _, name := range d.Order {
 			if d.Parts[name].State == domain.PartSucceeded {
 				shown.Succeeded++

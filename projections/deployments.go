@@ -43,8 +43,7 @@ type Deployment struct {
 	sequence int // order of folding; a stream that was set aside adds its deployments late
 	next     int // index in Order of the first part that may still be queued; no part returns to queued
 	open     int // parts that have not ended
-	failed   int
-	lost     int
+	failures int // see countEnded
 }
 
 // Part is one machine's share of a deployment.
@@ -131,22 +130,33 @@ func (d *Deployment) advanceNext() {
 // OpenParts counts the parts that have not ended.
 func (d *Deployment) OpenParts() int { return d.open }
 
-// countEnded counts a part by the state in which it ended.
-func (d *Deployment) countEnded(state domain.PartState) {
-	switch state {
-	case domain.PartFailed:
-		d.failed++
-	case domain.PartLost:
-		d.lost++
+// countEnded counts an ended part if it counts against a limit on failures. A lost part is a failure there (law 27). A
+// skipped part is one if maxFailures is set and the deployment must reach each machine, unless a person holds the
+// machine.
+func (d *Deployment) countEnded(part *Part) {
+	switch part.State {
+	case domain.PartFailed, domain.PartLost:
+		d.failures++
+	case domain.PartSkipped:
+		if d.Facts.MaxFailures != nil && d.Facts.Unavailable == domain.FailUnavailable &&
+			part.Reason != domain.MachineIsHeld {
+			d.failures++
+		}
 	}
 }
 
-// FailedParts counts the parts that failed.
-func (d *Deployment) FailedParts() int { return d.failed }
+// Failures counts the parts that count against maxFailures or stopAfterFailures.
+func (d *Deployment) Failures() int { return d.failures }
 
-// LostParts counts the claimed parts that were declared lost. Only a deployment with a limit on failures counts them
-// (law 27).
-func (d *Deployment) LostParts() int { return d.lost }
+// TooManyFailed reports whether so many parts failed that no further part may start, and why.
+func (d *Deployment) TooManyFailed() (reason domain.PartReason, stopped bool) {
+	switch limit := d.Facts.MaxFailures; {
+	case limit != nil:
+		return domain.MaxFailuresPassed, d.failures > limit.Of(len(d.Order))
+	default:
+		return domain.TooManyFailures, d.Facts.StopAfterFailures > 0 && d.failures >= d.Facts.StopAfterFailures
+	}
+}
 
 // OpenDeployments returns all deployments that have not ended, including those of deleted projects, in queue order.
 func (v *View) OpenDeployments() []*Deployment { return v.open }
@@ -415,6 +425,7 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 	p.Open, p.wide = without(p.Open, d), without(p.wide, d)
 	v.open = without(v.open, d)
 	v.holdAfter(d, f)
+	v.countTolerated(d)
 	switch {
 	case p.Gone:
 	case d.Kind == domain.EnvironmentWide:
@@ -424,6 +435,23 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 		v.settleNamed(p, d)
 	}
 	v.retain(d)
+}
+
+// countTolerated counts the parts that failed within maxFailures as the first attempts of the automatic retries: the
+// machines have no hold, and the release is wanted there.
+func (v *View) countTolerated(d *Deployment) {
+	if d.Facts.MaxFailures == nil || d.State != domain.DeploymentSucceeded || d.orphaned {
+		return
+	}
+	for _, name := range d.Order {
+		part, m := d.Parts[name], v.known(name)
+		if part.State != domain.PartFailed && part.State != domain.PartLost || !part.IsFor(m) {
+			continue
+		}
+		if i := m.installed(d.Project.Name); i.Last == part && part.Instance == m.Instance {
+			m.countAttempt(d.Project, part, part.EndedAt)
+		}
+	}
 }
 
 // confirmWanted records that an environment-wide deployment that succeeded says what the environment wants, even if it

@@ -193,3 +193,44 @@ func TestPercentageOfSlotsIsOneOfTheMachinesWhenItWasQueued(t *testing.T) {
 	require.Equal(t, 2, wide.Slots())
 	require.Equal(t, 1, queue(1, domain.DeploymentMachine{Name: "web-06"}).Slots(), "a percentage leaves at least one slot")
 }
+
+func TestToleratedFailureIsTheFirstAttemptAndLeavesNoHold(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind     domain.DeploymentKind
+		release  string
+		state    domain.DeploymentState
+		held     bool
+		attempts int
+	}{
+		"environment-wide":                {domain.EnvironmentWide, "1.0", domain.DeploymentSucceeded, false, 1},
+		"environment-wide and failed":     {domain.EnvironmentWide, "1.0", domain.DeploymentFailed, true, 0},
+		"narrowed to the wanted release":  {domain.Narrowed, "1.0", domain.DeploymentSucceeded, false, 1},
+		"narrowed to an unwanted release": {domain.Narrowed, "1.1", domain.DeploymentSucceeded, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := shopOn(t, "web-01")
+			h.Release("shop", "1.1", domain.Step{Name: "a", Run: "b"})
+			first := wide(h, "production", 0)
+			h.Claim(first.ID, "web-01")
+			h.End(first.ID, "web-01", domain.PartSucceeded, "")
+			h.Add("project/shop", domain.DeploymentEnded{Deployment: first.ID, State: domain.DeploymentSucceeded})
+			queued := domain.DeploymentQueued{Kind: c.kind, Environment: "production", Release: c.release,
+				MaxFailures: &domain.Amount{Number: 1}, Origin: domain.By("ann")}
+			if c.kind == domain.Narrowed {
+				queued.Machines = []domain.DeploymentMachine{{Name: "web-01"}}
+			}
+			d := h.Add("project/shop", queued)
+			h.Claim(d, "web-01")
+			h.End(d, "web-01", domain.PartFailed, domain.StepFailed)
+			h.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: c.state})
+			p, m := h.Projects["shop"], h.Machines["web-01"]
+			count, last := h.Attempts(p, m)
+			require.Equal(t, c.attempts, count)
+			require.Equal(t, c.held, m.Hold("shop") != nil)
+			require.True(t, h.Dirty(p, m))
+			if c.attempts > 0 {
+				require.Equal(t, h.Deployments[d].Parts["web-01"].EndedAt, last, "the backoff runs from the end of its part")
+			}
+		})
+	}
+}

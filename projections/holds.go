@@ -166,17 +166,20 @@ func (v *View) liftOlderHolds(d *Deployment) {
 // holdNarrowed holds the machines that took the release, unless the environment wants that release anyway. It ends the
 // holds that earlier deployments left there, and holds that a person set before the deployment was queued.
 func (v *View) holdNarrowed(d *Deployment, f Fact) {
+	wanted := d.Project.WantedIn(d.Environment)
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.known(name)
 		switch {
 		case part.Claimed == 0 || !v.latestByPerson(d, part, m):
-		case part.State != domain.PartSucceeded: // lost: automation must neither undo nor repeat what it may have done
+		case part.State != domain.PartSucceeded && d.Facts.MaxFailures != nil && d.Release == wanted:
+			// within maxFailures: automation retries it
+		case part.State != domain.PartSucceeded: // automation must neither undo nor repeat what it may have done
 			v.holdInstance(part, m, domain.FailedRolloutHold, v.releaseLeftBy(part, m), f)
 		default:
 			v.removeHolds(d.Project, m, func(h *Hold) bool {
 				return v.leftBefore(h, d) || h.Manual() && h.At < d.Queued
 			})
-			if d.Release != d.Project.WantedIn(d.Environment) {
+			if d.Release != wanted {
 				v.holdInstance(part, m, domain.NarrowedHold, d.Release, f)
 			}
 		}

@@ -179,7 +179,7 @@ func (l *Loading) part(d *Deployment, s savedPart) {
 	part.Deployment, part.added = d, s.Added
 	part.candidates = l.candidates(s.Candidates)
 	d.Parts[part.Machine] = part
-	d.countEnded(part.State)
+	d.countEnded(part)
 	if part.Open() {
 		d.open++
 		l.View.openPart(part)

@@ -95,7 +95,7 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	if from != domain.PartQueued {
 		d.Project.released[d.Environment]--
 	}
-	d.countEnded(state)
+	d.countEnded(part)
 	d.advanceNext()
 	m := v.known(part.Machine)
 	v.closeEnded(part)

@@ -42,7 +42,7 @@ func TestReportsThatContradictTheStateOfAPartHaveNoEffect(t *testing.T) {
 		require.Equal(t, domain.PartFailed, part.State, state)
 	}
 	require.Empty(t, h.Actual(h.Projects["shop"], h.Machines["web-01"]), "the first report of the agent counts")
-	require.Equal(t, 1, part.Deployment.FailedParts())
+	require.Equal(t, 1, part.Deployment.Failures())
 }
 
 // The result of a lost part arrives late.
@@ -71,7 +71,7 @@ func TestLateSuccessIsTheActualReleaseUnlessSomethingFollowed(t *testing.T) {
 			part := startPart(h, "1.0")
 			endPart(h, part, domain.PartLost)
 			require.False(t, part.Reported)
-			require.Equal(t, 1, part.Deployment.LostParts())
+			require.Equal(t, 1, part.Deployment.Failures())
 			c.between(h)
 			endPart(h, part, c.result)
 			require.Equal(t, c.actual, h.Actual(h.Projects["shop"], h.Machines["web-01"]))

@@ -212,7 +212,7 @@ func state(v *projections.View) (lines report) {
 	for _, d := range v.OpenDeployments() {
 		lines.add("%s %s %s ended=%v cancelled=%v superseded=%v slots=%d unreleased=%v open=%d failed=%d", d.ID, d.Kind,
 			d.State, d.Ended,
-			d.Cancelled, d.Superseded, d.FreeSlots(), d.Unreleased(), d.OpenParts(), d.FailedParts())
+			d.Cancelled, d.Superseded, d.FreeSlots(), d.Unreleased(), d.OpenParts(), d.Failures())
 	}
 	return lines
 }

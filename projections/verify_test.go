@@ -64,7 +64,7 @@ func TestFailedVerificationIsAFailedAttempt(t *testing.T) {
 	require.Equal(t, domain.PartVerifying, h.Deployments[d].Parts["web-01"].State, "the success is void")
 	verify(h, d, domain.PartFailed, domain.MachineIsUnhealthy)
 	require.Equal(t, domain.PartFailed, h.Deployments[d].Parts["web-01"].State)
-	require.Equal(t, 1, h.Deployments[d].FailedParts())
+	require.Equal(t, 1, h.Deployments[d].Failures())
 	require.Equal(t, "1.0", h.Actual(p, m), "the machine keeps what its agent proved")
 	require.True(t, h.Dirty(p, m))
 	count, _ := h.Attempts(p, m)
@@ -366,7 +366,7 @@ func TestOnlyAVerificationCanBeDecided(t *testing.T) {
 	verify(h, part.Deployment.ID, domain.PartSucceeded, "")
 	verify(h, part.Deployment.ID, domain.PartFailed, domain.MachineIsUnhealthy)
 	require.Equal(t, domain.PartSucceeded, part.State, "it ends once")
-	require.Zero(t, part.Deployment.FailedParts())
+	require.Zero(t, part.Deployment.Failures())
 }
 
 func TestHealthBeforeTheSuccessSaysNothingAboutTheRelease(t *testing.T) {

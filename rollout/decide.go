@@ -65,8 +65,8 @@ func deployment(v *projections.View, d *projections.Deployment, parts []*project
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
-	if tooManyFailed(d) && hasUnclaimed(d) {
-		return []domain.Decision{withdraw(d, nil, domain.TooManyFailures)}
+	if reason, stopped := d.TooManyFailed(); stopped && hasUnclaimed(d) {
+		return []domain.Decision{withdraw(d, nil, reason)}
 	}
 	var all []domain.Decision
 	withdrawals := map[domain.PartReason][]string{}
@@ -144,12 +144,6 @@ func withdrawEach(d *projections.Deployment, withdrawals map[domain.PartReason][
 		all = append(all, withdraw(d, withdrawals[reason], reason))
 	}
 	return all
-}
-
-// tooManyFailed reports whether so many parts failed or were lost that no further part may start.
-func tooManyFailed(d *projections.Deployment) bool {
-	limit := d.Facts.StopAfterFailures
-	return limit > 0 && d.FailedParts()+d.LostParts() >= limit
 }
 
 func hasUnclaimed(d *projections.Deployment) bool {
@@ -267,20 +261,29 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 			count[part.State]++
 		}
 	}
-	missed := count[domain.PartSkipped] + count[domain.PartLost]
+	missed, limited := count[domain.PartSkipped]+count[domain.PartLost], d.Facts.MaxFailures != nil
+	reason, stopped := d.TooManyFailed()
 	switch {
+	case limited && stopped:
+		return domain.DeploymentFailed, string(reason)
+	case limited: // the failures are within it, and lost and skipped parts are counted with them
 	case count[domain.PartFailed] > 0:
 		return domain.DeploymentFailed, "parts-failed"
-	case tooManyFailed(d): // lost parts count too
+	case stopped: // lost parts count too
 		return domain.DeploymentFailed, "parts-failed" // law 27
 	case missed > 0 && d.Facts.Unavailable == domain.FailUnavailable:
 		return domain.DeploymentFailed, "machines-unavailable"
+	}
+	switch {
 	case d.Cancelled:
 		return domain.DeploymentCancelledState, string(d.CancelledFor)
 	case d.Superseded:
 		return domain.DeploymentCancelledState, string(domain.Superseded)
 	case d.Kind != domain.EnvironmentWide && count[domain.PartSucceeded] == 0 && count[domain.PartCancelled] > 0:
 		return domain.DeploymentCancelledState, withdrawalReason(d) // nothing changed, so succeeded would be wrong
+	}
+	if limited && d.Failures() > 0 {
+		return domain.DeploymentSucceeded, "with-failures"
 	}
 	return domain.DeploymentSucceeded, ""
 }
@@ -300,7 +303,7 @@ func releases(v *projections.View, p *projections.Project, age projections.Age) 
 	var all []domain.Decision
 	taken := map[string]int{} // slots by environment, in this pass
 	for _, d := range p.Open {
-		if tooManyFailed(d) {
+		if _, stopped := d.TooManyFailed(); stopped {
 			continue
 		}
 		slots := min(d.FreeSlots()-taken[d.Environment], domain.MaxNamedMachines)

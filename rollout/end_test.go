@@ -210,3 +210,67 @@ func TestDeploymentWithoutStopAfterFailuresContinuesAfterAnyNumberOfFailures(t *
 	f.run(d, domain.PartFailed, "web-01", "web-02")
 	require.Equal(t, []domain.Decision{released(d, "web-03")}, f.decide())
 }
+
+func TestMaxFailuresDecidesWhetherADeploymentSucceeds(t *testing.T) {
+	allow := func(d domain.DeploymentQueued, limit domain.Amount) domain.DeploymentQueued {
+		d.MaxFailures = &limit
+		return d
+	}
+	for name, c := range map[string]struct {
+		limit   domain.Amount
+		change  func(d *domain.DeploymentQueued)
+		happens func(f *fleet, d domain.ID)
+		state   domain.DeploymentState
+		reason  string
+	}{
+		"no failure": {domain.Count(0), nil, func(f *fleet, d domain.ID) {
+			f.run(d, domain.PartSucceeded, "web-01", "web-02", "web-03")
+		}, domain.DeploymentSucceeded, ""},
+		"as many failures as allowed": {domain.Percent(67), nil, func(f *fleet, d domain.ID) {
+			f.run(d, domain.PartFailed, "web-01")
+			f.run(d, domain.PartLost, "web-02")
+			f.run(d, domain.PartSucceeded, "web-03")
+		}, domain.DeploymentSucceeded, "with-failures"},
+		"a percentage is rounded down": {domain.Percent(66), nil, func(f *fleet, d domain.ID) {
+			f.run(d, domain.PartFailed, "web-01")
+			f.run(d, domain.PartLost, "web-02")
+			f.run(d, domain.PartSucceeded, "web-03")
+		}, domain.DeploymentFailed, "too-many-failures"},
+		"a skipped machine that need not be reached": {domain.Count(0), nil, func(f *fleet, d domain.ID) {
+			f.End(d, "web-01", domain.PartSkipped, domain.MachineIsOffline)
+			f.run(d, domain.PartSucceeded, "web-02", "web-03")
+		}, domain.DeploymentSucceeded, ""},
+		"a skipped machine that must be reached": {domain.Count(0),
+			func(d *domain.DeploymentQueued) { d.Unavailable = domain.FailUnavailable }, func(f *fleet, d domain.ID) {
+				f.End(d, "web-01", domain.PartSkipped, domain.MachineIsOffline)
+				f.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Reason: domain.MaxFailuresPassed})
+			}, domain.DeploymentFailed, "too-many-failures"},
+		"a held machine": {domain.Count(0),
+			func(d *domain.DeploymentQueued) { d.Unavailable = domain.FailUnavailable }, func(f *fleet, d domain.ID) {
+				f.End(d, "web-01", domain.PartSkipped, domain.MachineIsHeld)
+				f.run(d, domain.PartSucceeded, "web-02", "web-03")
+			}, domain.DeploymentSucceeded, ""},
+		"cancelled within the limit": {domain.Count(1), nil, func(f *fleet, d domain.ID) {
+			f.run(d, domain.PartFailed, "web-01")
+			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
+		}, domain.DeploymentCancelledState, "cancelled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t, "web-01", "web-02", "web-03")
+			queued := allow(wide(), c.limit)
+			if c.change != nil {
+				c.change(&queued)
+			}
+			d := f.queue(queued)
+			c.happens(f, d)
+			require.Equal(t, []domain.Decision{finished(d, c.state, c.reason)}, f.decide())
+		})
+	}
+	f := newFleet(t, "web-01", "web-02", "web-03")
+	d := f.queue(allow(bounded(1, wide()), domain.Count(0)))
+	f.run(d, domain.PartLost, "web-01")
+	withdrawn := f.decide()
+	require.Equal(t, []domain.Event{domain.PartsWithdrawn{Deployment: d, Reason: domain.MaxFailuresPassed}},
+		withdrawn[0].Events, "and no further part is released")
+	require.Len(t, withdrawn, 1)
+}

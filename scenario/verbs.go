@@ -24,7 +24,7 @@ func verbs() []verb {
 		{"release create PROJECT VERSION", func(w *words) domain.Command {
 			return domain.CreateRelease{Project: w.arg(0), Version: w.arg(1), Origin: domain.By(by)}
 		}},
-		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --max-parallel N --stop-after-failures N --healthy-for DURATION",
+		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --max-parallel N --stop-after-failures N --max-failures N --healthy-for DURATION",
 			deployCommand},
 		{"rollback PROJECT --to ENVIRONMENT", func(w *words) domain.Command {
 			return domain.Rollback{Project: w.arg(0), Environment: w.need("to"), Origin: domain.By(by)}
@@ -91,7 +91,7 @@ func reimageCommand(w *words) domain.Command {
 func deployCommand(w *words) domain.Command {
 	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.machineFlag("machine"),
 		Exclude: w.machineFlag("exclude"), MaxParallel: w.amount("max-parallel"),
-		StopAfterFailures: w.number("stop-after-failures"), HealthyFor: w.duration("healthy-for"), Origin: domain.By(by)}
+		StopAfterFailures: w.number("stop-after-failures"), MaxFailures: w.amount("max-failures"), HealthyFor: w.duration("healthy-for"), Origin: domain.By(by)}
 }
 
 func cancelCommand(w *words) domain.Command {

@@ -162,6 +162,7 @@ type projectSpec struct {
 	Roles             []string           `yaml:"roles" hint:"write [web]"`
 	MaxParallel       domain.Amount      `yaml:"maxParallel"`
 	StopAfterFailures int                `yaml:"stopAfterFailures"`
+	MaxFailures       *domain.Amount     `yaml:"maxFailures"`
 	Unavailable       domain.Unavailable `yaml:"unavailableMachines" zero:"use skip or fail"`
 	HealthyFor        domain.Duration    `yaml:"healthyFor"`
 	Automatic         automatic          `yaml:"automatic"`
@@ -225,7 +226,7 @@ func projectOf(s domain.ProjectSettings, disabled bool) *projectSpec {
 	for _, s := range s.Steps {
 		steps = append(steps, step(s))
 	}
-	return &projectSpec{s.Roles, s.MaxParallel, s.StopAfterFailures, s.Unavailable, s.HealthyFor,
+	return &projectSpec{s.Roles, s.MaxParallel, s.StopAfterFailures, s.MaxFailures, s.Unavailable, s.HealthyFor,
 		automatic{s.Attempts, s.Backoff}, s.Variables, s.Secrets,
 		overrides{overridesOf(s.Overrides.Environments), overridesOf(s.Overrides.Roles)}, disabled, steps}
 }
@@ -236,7 +237,7 @@ func (p *projectSpec) settings() domain.ProjectSettings {
 		steps = append(steps, domain.Step(s))
 	}
 	return domain.ProjectSettings{Roles: p.Roles, MaxParallel: p.MaxParallel, StopAfterFailures: p.StopAfterFailures,
-		Unavailable: p.Unavailable, HealthyFor: p.HealthyFor, Attempts: p.Automatic.Attempts,
+		MaxFailures: p.MaxFailures, Unavailable: p.Unavailable, HealthyFor: p.HealthyFor, Attempts: p.Automatic.Attempts,
 		Backoff: p.Automatic.Backoff, Variables: p.Variables, Secrets: p.Secrets, Steps: steps,
 		Overrides: domain.Overrides{Environments: overrideSettings(p.Overrides.Environments),
 			Roles: overrideSettings(p.Overrides.Roles)}}

@@ -64,6 +64,11 @@ func entryOf(v, usual reflect.Value) entry {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
+		if usual.IsNil() { // 0 is not the same as an absent key
+			e := entryOf(v.Elem(), reflect.Zero(v.Type().Elem()))
+			e.isDefault = false
+			return e
+		}
 		return entryOf(v.Elem(), usual.Elem())
 	case reflect.String:
 		return entry{form: quoted, text: v.String(), isDefault: v.Equal(usual)}

@@ -112,10 +112,14 @@ func amount(t *rapid.T) domain.Amount {
 	return domain.Count(rapid.IntRange(0, 20).Draw(t, "number"))
 }
 
+func failures(t *rapid.T) *domain.Amount {
+	a := amount(t)
+	return rapid.SampledFrom([]*domain.Amount{nil, {}, &a}).Draw(t, "maxFailures")
+}
+
 func anyProject(t *rapid.T) Document {
-	s := domain.ProjectSettings{
+	s := domain.ProjectSettings{MaxFailures: failures(t),
 		Roles: rapid.SliceOfN(name(), 0, 4).Draw(t, "roles"), MaxParallel: amount(t),
-		StopAfterFailures: rapid.IntRange(0, 3).Draw(t, "stopAfterFailures"),
 		Unavailable: rapid.SampledFrom([]domain.Unavailable{"", domain.SkipUnavailable, domain.FailUnavailable}).
 			Draw(t, "unavailable"),
 		Attempts: rapid.IntRange(1, 5).Draw(t, "attempts"), Backoff: seconds(1, 3600).Draw(t, "backoff"),

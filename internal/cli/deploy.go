@@ -45,12 +45,13 @@ type deploymentRequest struct {
 	// MaxParallel and StopAfter are nil if their flags are not given.
 	MaxParallel *domain.Amount `json:"maxParallel"`
 	StopAfter   *int           `json:"stopAfterFailures"`
+	MaxFailures *domain.Amount `json:"maxFailures,omitempty"`
 	Reason      string         `json:"reason,omitempty"`
 }
 
 func deployVerb(a *app) *cobra.Command {
 	d := deploymentRequest{Machines: []string{}, Exclude: []string{}}
-	var parallel amountFlag
+	var parallel, failures amountFlag
 	var stopAfter int
 	var healthyFor time.Duration
 	var yes bool
@@ -73,7 +74,7 @@ func deployVerb(a *app) *cobra.Command {
 	c := cmd.command()
 	c.RunE = func(c *cobra.Command, args []string) error {
 		d.Project, d.Release = args[0], args[1]
-		d.MaxParallel = parallel.given
+		d.MaxParallel, d.MaxFailures = parallel.given, failures.given
 		if c.Flags().Changed("stop-after-failures") {
 			d.StopAfter = &stopAfter
 		}
@@ -97,6 +98,8 @@ func deployVerb(a *app) *cobra.Command {
 		"maximum `NUMBER` or percentage of machines at once, such as 5 or 25%; 0: no limit; default: the setting of the project")
 	flags.IntVar(&stopAfter, "stop-after-failures", 0,
 		"cancel the remaining machines after `N` failures; 0: never; default: the setting of the project")
+	flags.Var(&failures, "max-failures",
+		"`NUMBER` or percentage of machines that may fail, such as 16 or 1%; the deployment succeeds with up to that many failures, and stops beyond; default: the setting of the project")
 	flags.DurationVar(&healthyFor, "healthy-for", 0,
 		"`DURATION` that each machine must stay healthy after its success; 0s: no verification; default: the setting of the project")
 	flags.StringVar(&d.Reason, "reason", "", "record this `TEXT` in the event log as the reason")

@@ -86,7 +86,7 @@ func (a *app) describeDeployment(ctx context.Context, path, after string) (text,
 	}
 	rows := [][2]string{
 		{"deployment", d.ID}, {"project", d.Project}, {"release", d.Release}, {"environment", d.Environment},
-		{"kind", d.Kind}, {"state", d.State}, {"by", d.Cause.By}, {"triggers", strings.Join(d.Cause.Triggers, ", ")},
+		{"kind", d.Kind}, {"state", d.State + failuresText(d)}, {"by", d.Cause.By}, {"triggers", strings.Join(d.Cause.Triggers, ", ")},
 		{"reason", d.Cause.Reason}, {"created", fmt.Sprintf("%s (#%s)",
 			d.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), d.Position)},
 	}

@@ -117,7 +117,7 @@ func (w *waiter) finish(d explain.Deployment) error {
 		func(m explain.DeploymentMachine) bool { return m.State == "succeeded" }):
 		text += ", but nothing was deployed: " + skippedText(d)
 	default:
-		text += ": " + countByState(d)
+		text += failuresText(d) + ": " + countByState(d)
 	}
 	if d.State == "succeeded" {
 		w.app.info("%s", text)
@@ -125,6 +125,14 @@ func (w *waiter) finish(d explain.Deployment) error {
 	}
 	return &failure{code: exitFailed, kind: d.State, text: text, hint: "`drover logs " + d.ID +
 		"` shows the output of its steps"}
+}
+
+// failuresText compares the failures of a deployment with its maxFailures.
+func failuresText(d explain.Deployment) string {
+	if d.MaxFailures == nil || d.Failures == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" with %s (maxFailures %s)", plural(d.Failures, "failure"), d.MaxFailures)
 }
 
 // id removes the prefix that -o name prints before the id of a deployment.

@@ -226,12 +226,37 @@ func (l *ledger) checkEnd(w *deploymentState) {
 			l.cluster.violate("a deployment ends after all its parts", "%s ended while %s runs its part",
 				l.cluster.transcript.deployment(w.id), machine)
 		}
-		if s.result == domain.PartFailed && w.ended == domain.DeploymentSucceeded {
+		if s.result == domain.PartFailed && w.ended == domain.DeploymentSucceeded && w.MaxFailures == nil {
 			l.cluster.violate("law 10: a deployment with a failed part does not succeed",
 				"%s succeeded although it failed on %s", l.cluster.transcript.deployment(w.id), machine)
 		}
 	}
 	l.checkLost(w)
+	l.checkTolerance(w)
+}
+
+// checkTolerance checks that maxFailures decides whether a deployment succeeds, and that lost parts count.
+func (l *ledger) checkTolerance(w *deploymentState) {
+	if w.MaxFailures == nil {
+		return
+	}
+	allowed, failures := w.MaxFailures.Number, 0
+	if w.MaxFailures.Percent {
+		allowed = allowed * len(w.shares) / 100
+	}
+	for _, s := range w.parts {
+		if s.result == domain.PartFailed || s.result == domain.PartLost {
+			failures++
+		}
+	}
+	switch {
+	case failures > allowed && w.ended != domain.DeploymentFailed:
+		l.cluster.violate("law 27: a deployment with too many failures fails", "%s: %s with %d failures, allowed are %d",
+			l.cluster.transcript.deployment(w.id), w.ended, failures, allowed)
+	case failures <= allowed && w.ended == domain.DeploymentFailed && w.Unavailable != domain.FailUnavailable:
+		l.cluster.violate("law 27: failures within maxFailures do not fail a deployment", "%s failed with %d of %d",
+			l.cluster.transcript.deployment(w.id), failures, allowed)
+	}
 }
 
 // checkLost checks that lost parts count against the limit on failures, if there is one.

@@ -3,6 +3,7 @@ package sim
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
@@ -35,6 +36,7 @@ type partState struct {
 	ended      bool
 	result     domain.PartState
 	reported   bool
+	failedAt   time.Duration // when it ended without success
 	before     string // the release on the disk when the claim counted
 	// watch is the verification of a part whose agent reported a success; nil before that, and without healthyFor.
 	watch *verification
@@ -163,6 +165,7 @@ func (l *ledger) applyDeployment(fact domain.Event) {
 			l.checkEnd(w)
 			if w.person() && !w.project.gone && !w.environmentGone {
 				l.updateHolds(w)
+				l.countTolerated(w)
 			}
 		}
 	}
@@ -206,6 +209,7 @@ func (l *ledger) updateHolds(w *deploymentState) {
 		case l.known(s.machine.Name) != s.machine || r.person != nil && r.person.queued > w.queued:
 		case w.ended != domain.DeploymentSucceeded:
 			l.holdDisk(s, r, domain.FailedRolloutHold, l.left(s))
+		case s.result != domain.PartSucceeded && w.MaxFailures != nil && w.Release == w.project.wantedIn(w.Environment):
 		case s.result != domain.PartSucceeded:
 			l.holdDisk(s, r, domain.FailedRolloutHold, l.left(s))
 		default:
@@ -213,6 +217,21 @@ func (l *ledger) updateHolds(w *deploymentState) {
 			if w.Release != w.project.wantedIn(w.Environment) {
 				l.holdDisk(s, r, domain.NarrowedHold, w.Release)
 			}
+		}
+	}
+}
+
+// countTolerated counts the failed parts of a deployment that succeeded as first attempts of the automatic retries.
+func (l *ledger) countTolerated(w *deploymentState) {
+	if w.MaxFailures == nil || w.ended != domain.DeploymentSucceeded {
+		return
+	}
+	for _, s := range w.parts {
+		r := l.installation(w.project, s.machine)
+		if (s.result == domain.PartFailed || s.result == domain.PartLost) && l.known(s.machine.Name) == s.machine &&
+			r.last == s && s.machine.Instance == s.instance {
+			l.fail(w, s.machine, s.instance)
+			r.failedAt = s.failedAt
 		}
 	}
 }
@@ -322,7 +341,7 @@ func (l *ledger) outcome(s *partState, r *installation) {
 		l.serve(s)
 		return
 	}
-	r.dirty = true
+	r.dirty, s.failedAt = true, l.cluster.now
 	if !s.deployment.person() {
 		l.fail(s.deployment, s.machine, s.instance)
 	}

@@ -17,7 +17,7 @@ var (
 
 // projectSettings returns the settings of a project in one of several variants.
 func projectSettings(i, variant int) domain.ProjectSettings {
-	return domain.ProjectSettings{
+	settings := domain.ProjectSettings{
 		Roles:             [][]string{{"web"}, nil, {"db", "web"}}[(i+variant)%3],
 		MaxParallel:       []domain.Amount{{}, domain.Count(2), domain.Count(1), domain.Percent(40)}[variant%4],
 		StopAfterFailures: []int{0, 0, 1, 2}[(variant/2)%4],
@@ -27,6 +27,10 @@ func projectSettings(i, variant int) domain.ProjectSettings {
 		Backoff:           domain.Duration(20 * time.Second),
 		Steps:             []domain.Step{{Name: "install", Run: "true", Timeout: domain.Duration(time.Minute)}},
 	}
+	if settings.StopAfterFailures == 0 && variant%3 == 1 {
+		settings.MaxFailures = &[]domain.Amount{domain.Percent(40), domain.Count(1)}[variant%2]
+	}
+	return settings
 }
 
 // trigger returns a trigger of a project in one of several variants.
@@ -92,6 +96,11 @@ func (p *cluster) deployWide(st step) {
 		c.StopAfterFailures = &n
 		words = append(words, "--stop-after-failures", "1")
 	}
+	if st.b%11 == 7 {
+		n := []domain.Amount{{}, domain.Count(1), domain.Percent(50)}[st.b/11%3]
+		c.MaxFailures = &n
+		words = append(words, "--max-failures", n.String())
+	}
 	p.do(s, c, words...)
 }
 
@@ -122,8 +131,13 @@ func (p *cluster) deployNarrowed(st step) {
 	for _, m := range machines {
 		words = append(words, "--machine", m)
 	}
-	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Machines: machines,
-		Origin: domain.By(by)}, words...)
+	c := domain.Deploy{Project: project, Release: version, Environment: environment, Machines: machines,
+		Origin: domain.By(by)}
+	if st.b%6 == 1 {
+		one := domain.Count(1)
+		c.MaxFailures, words = &one, append(words, "--max-failures", "1")
+	}
+	p.do(s, c, words...)
 }
 
 func (p *cluster) deployExcluding(st step) {
