@@ -97,6 +97,10 @@ bench: ## run the short form of all measurements into bin/performance.md, under 
 bench-long: ## run all measurements into docs/performance/measurements.md, about an hour and a half
 	$(GO) run ./bench all
 
+.PHONY: attack
+attack: ## attack a server with one agent and compare the deployments to other machines with those before, about 40 s
+	$(GO) run ./bench -short attack
+
 .PHONY: gobench
 gobench: ## run the Go benchmarks (BENCH=pattern), for benchstat
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...

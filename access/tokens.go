@@ -26,6 +26,9 @@ type TokenRequest struct {
 	Person string
 	// Uses is the maximum number of uses of a join token; nil: 1, 0: no limit.
 	Uses *int
+	// MaxMachines is how many machines that joined with the token can exist at the same time; 0: no limit. nil means
+	// domain.DefaultMaxMachines for a join token without a limit of uses.
+	MaxMachines *int
 	// Until is when the token expires, and For how long it is valid. At most one of them is set. Both nil: never, or in
 	// one hour for a join token.
 	Until        *time.Time
@@ -53,8 +56,8 @@ func (n TokenRequest) Settings(id string, now time.Time) (domain.TokenSettings, 
 	case !n.Join && (n.Machine != "" || n.AnyEnvironment):
 		return s, problem.Invalid("machine and anyEnvironment apply only to join tokens").
 			WithHint("set join to true, or leave them out")
-	case !n.Join && (n.Uses != nil || len(n.Roles) > 0):
-		return s, problem.Invalid("uses and roles apply only to join tokens").
+	case !n.Join && (n.Uses != nil || n.MaxMachines != nil || len(n.Roles) > 0):
+		return s, problem.Invalid("uses, maxMachines and roles apply only to join tokens").
 			WithHint("set join to true, or leave them out")
 	case !n.Join && n.Permission == "" && len(n.Environments) > 0:
 		return s, problem.Invalid("environments apply only to join tokens and to tokens with a permission").
@@ -75,6 +78,12 @@ func (n TokenRequest) Settings(id string, now time.Time) (domain.TokenSettings, 
 	s.Uses = defaultUses
 	if n.Uses != nil {
 		s.Uses = *n.Uses
+	}
+	switch {
+	case n.MaxMachines != nil:
+		s.MaxMachines = *n.MaxMachines
+	case s.Uses == 0:
+		s.MaxMachines = domain.DefaultMaxMachines
 	}
 	if s.Until == nil {
 		s.Until = after(now, defaultJoinFor)

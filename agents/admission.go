@@ -165,6 +165,9 @@ func (h *Hub) authenticate(ctx context.Context, j joinRequest, p *proofs) error 
 			continue
 		}
 		if !use.Revoked {
+			if _, full := h.placeToReturn(j); full != nil && (j.join != "" || j.joining != nil) {
+				break // the other token may allow the machine
+			}
 			if err := h.checkTokenLimits(use.Settings, j); err != nil {
 				return err
 			}
@@ -278,6 +281,16 @@ func (j joinRequest) returns(v *projections.View) bool {
 
 // ensureMachine adds the machine of an admitted agent, or undoes its clean-up, if it does not exist.
 func (h *Hub) ensureMachine(ctx context.Context, j joinRequest) (result engine.Result, err error) {
+	if token, _ := h.placeToReturn(j); token != "" {
+		unlock, err := h.sessions.lockAdmission(ctx, "of token "+token) // no machine has this name
+		if err != nil {
+			return result, err
+		}
+		defer unlock()
+	}
+	if _, err := h.placeToReturn(j); err != nil {
+		return result, err
+	}
 	var command domain.Command
 	h.cfg.Engine.Read(func(v *projections.View) {
 		switch {
@@ -293,6 +306,23 @@ func (h *Hub) ensureMachine(ctx context.Context, j joinRequest) (result engine.R
 		return result, nil
 	}
 	return h.handleAsOf(ctx, j.received, domain.ID{}, command)
+}
+
+// placeToReturn returns the join token that limits how many machines exist, if the machine does not exist and returns
+// without another use of a token. Such returns are admitted one after another. Otherwise many at the same moment could
+// exceed the limit. With several servers, they can exceed it by one for each server.
+func (h *Hub) placeToReturn(j joinRequest) (token string, err error) {
+	now := h.tokenTime()
+	h.cfg.Engine.Read(func(v *projections.View) {
+		if v.Machines[j.machine] != nil {
+			return
+		}
+		limiting, full := domain.PlaceToReturn(v.World(), j.instance, j.machine, now)
+		if token = limiting; full != nil {
+			err = full
+		}
+	})
+	return token, err
 }
 
 // checkTokenLimits refuses a machine whose environment or roles the agent's token does not allow, unless this instance

@@ -286,7 +286,14 @@ func (h *Hub) comeOnline(ctx context.Context, s httpAgent, session domain.ID) (d
 		return session, engine.Result{}, problem.Conflict("%s", refused.Reason).
 			WithHint("send the session that the first report of online returned")
 	}
-	if m := s.machine; m.Online && m.Session == session && m.Server != h.cfg.Engine.Server() {
+	m := s.machine
+	open := m.Online && m.Session == session
+	if !open {
+		if err := h.allowReconnect(m.Name); err != nil {
+			return session, engine.Result{}, err
+		}
+	}
+	if open && m.Server != h.cfg.Engine.Server() {
 		return session, engine.Result{Position: h.cfg.Engine.Position()}, h.recordHeartbeat(ctx, m)
 	}
 	result, err := h.connectOverHTTP(ctx, j)

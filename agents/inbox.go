@@ -113,12 +113,12 @@ func (s *session) readMessages(first *earlyRead) {
 	defer cancel()
 	for text, err := first.wait(); err == nil; _, text, err = s.conn.Read(ctx) {
 		s.recordMessage()
+		s.throttle(ctx, len(text))
 		var m client.FromAgent
 		if err := json.Unmarshal(text, &m); err != nil {
 			s.refuse(client.Refused{Reason: "invalid message: " + err.Error()})
 			break
 		}
-		s.throttle(ctx, m)
 		s.receive(ctx, m)
 		if m.Goodbye != nil { // reading on would confirm the agent's close before its departure is recorded
 			break

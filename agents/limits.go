@@ -2,6 +2,7 @@ package agents
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
-	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/doctor"
 )
@@ -40,7 +41,9 @@ const (
 	conditionsAtOnce, conditionsEvery = 10, 5 * time.Minute
 	reconnectsAtOnce, reconnectsEvery = 60, 5 * time.Second
 	messagesAtOnce, messagesPerSecond = 1000, 100
-	outputAtOnce, outputPerSecond     = 16 << 20, 4 << 20 // bytes; a part has at most outputAtOnce
+	outputAtOnce, outputPerSecond     = 16 << 20, 4 << 20 // bytes of messages; a part has at most outputAtOnce
+	// longestWait is how long a request over plain HTTP waits for its turn. Beyond it, the request is refused.
+	longestWait = 2 * time.Second
 	// maxBuckets bounds the memory. When it is reached, all buckets are dropped and begin full again.
 	maxBuckets = 200_000
 )
@@ -153,20 +156,36 @@ func (h *Hub) allowReconnect(machine string) error {
 // recordLimited counts a limit that a machine has reached, and logs it.
 func (h *Hub) recordLimited(machine, limit string) {
 	h.limited.add(limit)
+	h.noteLimited(machine, limit)
+}
+
+// noteLimited lets drover doctor report a limit that a machine has reached, and logs it.
+func (h *Hub) noteLimited(machine, limit string) {
 	h.machines.record(machine, limit, h.cfg.Clock.Now())
 	h.logOf(machine).Warn("machine limited", zap.String("machine", machine), zap.String("limit", limit))
 }
 
-// throttle waits until a message of the agent may be handled. Nothing is lost: the server only reads more slowly. The agent
-// is not silent meanwhile, so the session counts as heard.
-func (s *session) throttle(ctx context.Context, m client.FromAgent) {
-	now, b := s.hub.limitTime(), s.hub.machines.get(s.machine)
-	wait, limit := b.messages.ReserveN(now, 1).DelayFrom(now), MessageLimit
-	if m.Output != nil {
-		if more := b.output.ReserveN(now, min(len(m.Output.Data), outputAtOnce)).DelayFrom(now); more > wait {
-			wait, limit = more, OutputLimit
-		}
+// reserve takes one message of a size from the buckets, and returns how long the message has to wait and for which limit.
+// cancel returns what was taken.
+func (b *buckets) reserve(now time.Time, bytes int) (wait time.Duration, limit string, cancel func()) {
+	message, size := b.messages.ReserveN(now, 1), b.output.ReserveN(now, min(bytes, outputAtOnce))
+	wait, limit = message.DelayFrom(now), MessageLimit
+	if more := size.DelayFrom(now); more > wait {
+		wait, limit = more, OutputLimit
 	}
+	return wait, limit, func() {
+		message.CancelAt(now)
+		size.CancelAt(now)
+	}
+}
+
+// decodedSize is the size of a message, as far as limits count it. Nearly all of a long one is output, in base64.
+func decodedSize(encoded int) int { return encoded / 4 * 3 }
+
+// throttle waits until a message of the agent may be decoded. Nothing is lost: the server only reads more slowly. The agent
+// is not silent meanwhile, so the session counts as heard.
+func (s *session) throttle(ctx context.Context, size int) {
+	wait, limit, _ := s.hub.machines.get(s.machine).reserve(s.hub.limitTime(), decodedSize(size))
 	if wait <= 0 {
 		return
 	}
@@ -181,6 +200,41 @@ func (s *session) throttle(ctx context.Context, m client.FromAgent) {
 		s.recordMessage()
 	}
 }
+
+// ThrottleRequest waits until a request over plain HTTP with a body of at most this size may be read. It returns a problem if
+// that takes too long. The caller has proved that it is the agent of a machine, or that it has a join token. People and
+// programs with a token are not limited here.
+func (h *Hub) ThrottleRequest(ctx context.Context, c access.Caller, size int64) error {
+	who := c.Machine
+	switch {
+	case who == "" && c.Join == "":
+		return nil
+	case who == "":
+		who = "of token " + c.Join // no machine has this name
+	}
+	wait, limit, cancel := h.machines.get(who).reserve(h.limitTime(), decodedSize(int(size)))
+	if wait <= 0 {
+		return nil
+	}
+	if h.limited.add(limit); c.Machine != "" {
+		h.noteLimited(who, limit)
+	}
+	if wait > longestWait {
+		cancel()
+		return errTooManyRequests
+	}
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		cancel()
+		return ctx.Err()
+	}
+}
+
+// errTooManyRequests refuses a request over plain HTTP. It was not handled.
+var errTooManyRequests = problem.Unavailable("the agent sends too much").WithHint("send it again later").
+	WithStatus(http.StatusTooManyRequests)
 
 // limitCounts counts how often each of Limits delayed or refused something. The map is never changed.
 type limitCounts map[string]*atomic.Int64

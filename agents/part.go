@@ -68,9 +68,9 @@ func (h *Hub) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 		return client.Ended{}, refused
 	}
 	h.cfg.OutputArrived(c.Deployment)
-	h.outputCounts.remove(partKey{c.Deployment, c.Machine})
 	ended := client.Ended{Deployment: c.Deployment.String()}
-	if n := len(result.IDs); n > 0 {
+	if n := len(result.IDs); n > 0 { // a repeated end must not make the server read the stored output again and again
+		h.outputCounts.remove(partKey{c.Deployment, c.Machine})
 		ended.Event = result.IDs[n-1].String()
 		return ended, nil
 	}

@@ -198,6 +198,7 @@ type tokenInput struct {
 		Owner        string            `json:"owner,omitempty" doc:"The id or the name of the token's owner, as listed by GET /people."`
 		Person       string            `json:"person,omitempty" doc:"The id of the token's owner, as listed by GET /people; instead of owner."`
 		Uses         *int              `json:"uses,omitempty" doc:"How often a join token can be used; 0: no limit. Default: 1."`
+		MaxMachines  *int              `json:"maxMachines,omitempty" doc:"How many machines that joined with a join token can exist at the same time; 0: no limit. Default: 1000 if uses is 0, else no limit."`
 		Until        *time.Time        `json:"until,omitempty" doc:"When the token expires. Default: in 1 h for a join token, else never."`
 		For          *domain.Duration  `json:"for,omitempty" doc:"How long the token is valid by the clock of the server; instead of until."`
 		Environments []string          `json:"environments,omitempty" doc:"Limit the permission, or the machines that can join, to these environments. Default: all; for a join token the only environment, and required if there are several."`
@@ -235,7 +236,8 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 	if err != nil {
 		return nil, err
 	}
-	request := access.TokenRequest{Name: b.Name, Join: b.Join, Scope: b.Scope, Person: owner, Uses: b.Uses, Until: b.Until,
+	request := access.TokenRequest{Name: b.Name, Join: b.Join, Scope: b.Scope, Person: owner, Uses: b.Uses,
+		MaxMachines: b.MaxMachines, Until: b.Until,
 		For: b.For, Environments: b.Environments, Roles: b.Roles, Permission: b.Permission, Projects: b.Projects,
 		Groups: b.Groups, Machine: b.Machine, AnyEnvironment: b.AnyEnvironment}
 	now, _ := a.cfg.Engine.CredibleTime() // by which tokens expire

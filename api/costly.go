@@ -56,7 +56,7 @@ func (b *readBudget) enter(ctx context.Context, c access.Caller) (done func(), e
 	if key == "" {
 		key = "agent " + c.Machine
 	}
-	reads := b.join(key)
+	reads := b.join(key, maxWaitingReads)
 	if reads == nil {
 		b.limited.Add(1)
 		return nil, errTooManyReads
@@ -78,15 +78,15 @@ func (b *readBudget) enter(ctx context.Context, c access.Caller) (done func(), e
 var errTooManyReads = problem.New(client.Unavailable, "too many expensive reads of this token are waiting on this server",
 	"send one after another, or use a separate token").WithStatus(429)
 
-// join adds a read of a token. It returns nil if too many wait.
-func (b *readBudget) join(key string) *tokenReads {
+// join adds a read of a token. It returns nil if more than most others wait.
+func (b *readBudget) join(key string, most int) *tokenReads {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	reads := b.by[key]
 	if reads == nil {
 		reads = &tokenReads{turn: make(chan struct{}, 1)}
 	}
-	if reads.count > maxWaitingReads {
+	if reads.count > most {
 		return nil
 	}
 	if b.by == nil {

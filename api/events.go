@@ -51,7 +51,7 @@ func (a *API) streamEvents(ctx context.Context, in *streamInput) (*huma.StreamRe
 		return nil, err
 	}
 	see := seesOf(ctx)
-	return a.stream(after.String(), func(streamCtx context.Context, s *sse) error {
+	return a.stream(callerOf(ctx), after.String(), func(streamCtx context.Context, s *sse) error {
 		for event, err := range a.cfg.Queries.FollowEvents(streamCtx, see, after) {
 			if err != nil {
 				return err

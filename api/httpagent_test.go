@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/query"
 )
 
@@ -247,15 +249,16 @@ func TestAgentOfADeletedMachineRejoinsWithItsSecret(t *testing.T) {
 	require.Equal(t, 1, f.events("TokenUsed"))
 }
 
-// racingLog is a log that appends another event just before a claim.
+// racingLog is a log that calls by just before it appends an event.
 type racingLog struct {
 	eventlog.Backend
+	at string // type of the event
 	by func()
 }
 
 func (o *racingLog) Append(ctx context.Context, stream string, expected eventlog.Revision,
 	events ...eventlog.Event) (eventlog.Appended, error) {
-	if by := o.by; by != nil && events[0].Type == "part.claimed/v1" {
+	if by := o.by; by != nil && events[0].Type == o.at {
 		o.by = nil
 		by()
 	}
@@ -263,7 +266,7 @@ func (o *racingLog) Append(ctx context.Context, stream string, expected eventlog
 }
 
 func TestClaimAfterAConflictingEventIsVoidWithAReason(t *testing.T) {
-	log := &racingLog{Backend: memory.New()}
+	log := &racingLog{Backend: memory.New(), at: "part.claimed/v1"}
 	f := newFixtureOn(t, log, &manualClock{})
 	f.shop()
 	p, work := f.joinAndOffer("box-01")
@@ -293,4 +296,82 @@ func TestServerComparesItsClockWithThoseOfPlainHTTPAgents(t *testing.T) {
 	}
 	require.Equal(t, clocks.AgentsDisagree, f.engine.Clocks().Reason)
 	require.Equal(t, -time.Hour, f.engine.Clocks().Ahead)
+}
+
+func TestJoinTokenLimitsTheMachinesThatExistAndADeletedOneLeavesItsPlace(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	join := f.token(domain.TokenSettings{Join: true, MaxMachines: 2, Environments: []string{"production"}})
+	first := f.joinOverHTTP("box-01", join)
+	f.joinOverHTTP("box-02", join)
+	third := func() error {
+		_, err := f.asAgent(join).Write(context.Background(), "/machines", "", object{"name": "box-03",
+			"environment": "production", "instance": "4b0a6f0e-6e4c-4f0c-9a55-3f0d1f0f9c01", "secret": strings.Repeat("c3", 32)})
+		return err
+	}
+	err := third()
+	require.Equal(t, client.Forbidden, client.KindOf(err))
+	require.ErrorContains(t, err, "machine box-03 cannot join: join token")
+	require.ErrorContains(t, err, "has reached its machine limit of 2")
+
+	f.do(domain.DeleteMachine{Name: "box-01", Reason: domain.CleanUpReason})
+	require.NoError(t, third())
+
+	returns := func() error {
+		_, err := first.Write(context.Background(), "/machines", "", object{"name": "box-01", "environment": "production"})
+		return err
+	}
+	require.ErrorContains(t, returns(), "machine box-01 cannot join", "another machine has its place")
+	f.do(domain.DeleteMachine{Name: "box-02", Reason: domain.CleanUpReason})
+	require.NoError(t, returns())
+	var list explain.List[explain.Token]
+	f.get("/tokens", &list)
+	shown := list.Items[slices.IndexFunc(list.Items, func(t explain.Token) bool { return t.MaxMachines > 0 })]
+	require.Equal(t, []int{2, 2}, []int{shown.Machines, shown.MaxMachines})
+}
+
+func TestMachinesThatReturnAtOnceDoNotExceedTheLimitOfTheirToken(t *testing.T) {
+	log := &racingLog{Backend: memory.New(), at: "machine.added/v1"}
+	f := newFixtureOn(t, log, &manualClock{})
+	f.shop()
+	join := f.token(domain.TokenSettings{Join: true, MaxMachines: 1, Environments: []string{"production"}})
+	returns := func(ctx context.Context, p *httpAgent) error {
+		_, err := p.Write(ctx, "/machines", "", object{"name": p.name, "environment": "production"})
+		return err
+	}
+	var agents []*httpAgent
+	for _, name := range []string{"box-01", "box-02"} {
+		agents = append(agents, f.joinOverHTTP(name, join))
+		f.do(domain.DeleteMachine{Name: name, Reason: domain.CleanUpReason})
+	}
+	log.by = func() { // the return of the first machine has been decided, and is not in the log yet
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		require.Error(t, returns(ctx, agents[1]))
+	}
+	require.NoError(t, returns(context.Background(), agents[0]))
+	require.Nil(t, log.by)
+	require.Error(t, returns(context.Background(), agents[1]))
+}
+
+func TestPlainHTTPAgentThatReconnectsAllTheTimeIsRefusedForAWhile(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	p := f.joinOverHTTP("box-01", f.join(1))
+	for range 60 {
+		_, err := p.report("online")
+		require.NoError(t, err)
+		_, err = p.report("online") // the open session
+		require.NoError(t, err)
+		_, err = p.report("offline")
+		require.NoError(t, err)
+	}
+	events := f.events("MachineCameOnline")
+	_, err := p.report("online")
+	require.Equal(t, client.Unavailable, client.KindOf(err))
+	require.ErrorContains(t, err, "machine box-01 connects too often")
+	require.Equal(t, events, f.events("MachineCameOnline"))
+	f.clock.advance(5 * time.Second)
+	_, err = p.report("online")
+	require.NoError(t, err)
 }

@@ -1,10 +1,14 @@
 package api_test
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
@@ -65,4 +69,85 @@ func TestFloodOfMessagesIsReadSlowlyAndLosesNothing(t *testing.T) {
 	f.eventually("all messages are handled", func() bool { return f.agents.Messages("answer") == 1010 })
 	require.EqualValues(t, 10, f.agents.Limited(agents.MessageLimit))
 	require.Equal(t, "online", f.machine("web-01").Presence)
+}
+
+// flood sends a message of each kind again and again, with false and long contents, until the connection ends.
+func (d *fakeAgent) flood(ended chan<- struct{}) {
+	defer close(ended)
+	long := strings.Repeat("\x1b[31mlie ", 100_000)
+	statement := client.Remembered{Projects: map[string]client.RememberedProject{"shop": {Release: "9.9"}, long[:200]: {}}}
+	for n := 0; ; n++ {
+		deployment := uuid.NewString()
+		for _, m := range []client.FromAgent{
+			{Health: &client.Health{Status: []domain.Health{domain.Healthy, domain.Unhealthy}[n%2], Detail: long}},
+			{Claim: &client.Claim{Deployment: deployment}},
+			{Output: &client.Output{Deployment: deployment, Sequence: 1, Data: []byte(long[:60_000])}},
+			{End: &client.End{Deployment: deployment, State: domain.PartFailed, Detail: long}},
+			{Remembered: &statement},
+		} {
+			text, err := json.Marshal(m)
+			if err != nil || d.conn.Write(context.Background(), websocket.MessageText, text) != nil {
+				return
+			}
+		}
+	}
+}
+
+func TestCommandsThatRemovePowerWorkDuringAnAttack(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyPolicy{Name: "unused"})
+	f.do(domain.ApplyEnvironment{Name: "unused"})
+	f.do(domain.ApplyProject{Name: "unused", Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "true"}}}})
+	victim := f.dial(hello("web-01", f.join(1)))
+	receive(victim, welcome)
+	join := f.join(1)
+	h := hello("web-02", join)
+	h.Memory = &client.Memory{Log: f.engine.LogID().String(), Made: f.engine.OriginalID().String(), Machine: "web-02", Event: uuid.NewString(), Revision: 1 << 40,
+		Successes: map[string]string{"shop": uuid.NewString(), strings.Repeat("x", 63): uuid.NewString()}}
+	attacker, ended := f.dial(h), make(chan struct{})
+	answer := receive(attacker, func(m client.ToAgent) *client.ToAgent { return &m })
+	require.NotNil(t, answer.Welcome, "%+v", answer.Refused)
+	go attacker.flood(ended)
+	f.eventually("the attack has begun", func() bool { return f.agents.Messages("remembered") > 5 })
+
+	other, _, _ := strings.Cut(f.token(domain.TokenSettings{Scope: domain.ReadScope}), ".")
+	d := f.post("/deployments", object{"project": "shop", "release": "1.0", "environment": "production"})
+	for _, command := range []struct {
+		method, path string
+		body         any
+	}{
+		{http.MethodPost, "/deployments/" + d.Deployment + "/cancel", nil},
+		{http.MethodPost, "/machines/web-01/disable", nil},
+		{http.MethodPost, "/holds", object{"project": "shop", "machine": "web-01"}},
+		{http.MethodPost, "/triggers/shop/joins/disable", nil},
+		{http.MethodDelete, "/triggers/shop/joins", nil},
+		{http.MethodPost, "/projects/unused/disable", nil},
+		{http.MethodDelete, "/projects/unused", nil},
+		{http.MethodDelete, "/policies/unused", nil},
+		{http.MethodDelete, "/environments/unused", nil},
+		{http.MethodDelete, "/tokens/" + other, nil},
+		{http.MethodDelete, "/machines/web-01", nil},
+		{http.MethodPost, "/server-key/rotate", nil},
+		{http.MethodPost, "/machines/web-02/disable", nil},
+	} {
+		var err error
+		if command.method == http.MethodDelete {
+			_, err = f.admin.Delete(context.Background(), command.path, "")
+		} else {
+			_, err = f.admin.Write(context.Background(), command.path, "", command.body)
+		}
+		require.NoError(t, err, "%s %s", command.method, command.path)
+	}
+	select {
+	case <-ended:
+		require.Fail(t, "the attack ended early")
+	default:
+	}
+	id, _, _ := strings.Cut(join, ".")
+	_, err := f.admin.Delete(context.Background(), "/tokens/"+id, "")
+	require.NoError(t, err)
+	<-ended // the revocation disconnects the attacker
+	_, err = f.admin.Delete(context.Background(), "/machines/web-02", "")
+	require.NoError(t, err)
 }

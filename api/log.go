@@ -28,19 +28,24 @@ func (a *API) routeLog() {
 	export := route(http.MethodGet, "/log/export", "Export the whole log as an archive with one line of JSON per event",
 		domain.LogVerb)
 	register(a, export, func(ctx context.Context, _ *empty) (*huma.StreamResponse, error) {
+		pace := a.reads.startStream(callerOf(ctx))
 		a.cfg.Access.Record(callerOf(ctx), access.Entry{Kind: access.Exported, Route: routeOf(&export)})
-		return &huma.StreamResponse{Body: a.export}, nil
+		return &huma.StreamResponse{Body: func(ctx huma.Context) {
+			defer pace.stop()
+			a.export(ctx, pace)
+		}}, nil
 	})
 }
 
 // export sends the log as an archive. An incomplete archive lacks the end line, so that its reader detects it.
-func (a *API) export(ctx huma.Context) {
+func (a *API) export(ctx huma.Context, pace *pace) {
 	_, w := humago.Unwrap(ctx)
 	ctx.SetHeader("Content-Type", "application/jsonl")
 	streamCtx, cancel := context.WithCancel(ctx.Context())
 	defer cancel()
 	go a.cfg.Access.Watch(streamCtx, callerOf(ctx.Context()), cancel)
-	err := a.cfg.Queries.Export(streamCtx, deadlineWriter{ctx.BodyWriter(), http.NewResponseController(w)})
+	err := a.cfg.Queries.Export(streamCtx, &pacedWriter{deadlineWriter{ctx.BodyWriter(), http.NewResponseController(w)},
+		streamCtx, pace, time.Now()})
 	if err != nil && streamCtx.Err() == nil {
 		a.log.Error("an export of the log failed", zap.Error(err))
 	}
@@ -55,6 +60,22 @@ type deadlineWriter struct {
 func (t deadlineWriter) Write(p []byte) (int, error) {
 	_ = t.control.SetWriteDeadline(time.Now().Add(chunkTimeout))
 	return t.Writer.Write(p)
+}
+
+// pacedWriter pauses a response according to the time that it takes to produce it. The time that its reader takes to
+// receive it does not count.
+type pacedWriter struct {
+	deadlineWriter
+	ctx     context.Context
+	pace    *pace
+	written time.Time // when the last piece was written
+}
+
+func (w *pacedWriter) Write(p []byte) (int, error) {
+	w.pace.spend(w.ctx, time.Since(w.written))
+	n, err := w.deadlineWriter.Write(p)
+	w.written = time.Now()
+	return n, err
 }
 
 // withoutWriteDeadline removes the write deadline of a response, because reading a long log takes time. The response

@@ -23,8 +23,8 @@ type outputStreamInput struct {
 }
 
 func (a *API) routeOutput() {
-	register(a, filtered(route(http.MethodGet, "/deployments/{id}/output",
-		"Return the output of the parts of a deployment", domain.ReadVerb)), a.getOutput)
+	register(a, costly(filtered(route(http.MethodGet, "/deployments/{id}/output",
+		"Return the output of the parts of a deployment", domain.ReadVerb))), a.getOutput)
 	op := filtered(route(http.MethodGet, "/deployments/{id}/output/stream",
 		"Follow the output of a deployment (server-sent events); the last event is end", domain.ReadVerb))
 	register(a, op, a.streamOutput)
@@ -47,7 +47,7 @@ func (a *API) streamOutput(ctx context.Context, in *outputStreamInput) (*huma.St
 	if err != nil {
 		return nil, err
 	}
-	return a.stream("", func(streamCtx context.Context, s *sse) error {
+	return a.stream(callerOf(ctx), "", func(streamCtx context.Context, s *sse) error {
 		for piece, err := range follow(streamCtx) {
 			if err != nil {
 				return err

@@ -103,6 +103,14 @@ func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(w, err)
 		return
 	}
+	size := r.ContentLength
+	if size < 0 || size > op.MaxBodyBytes { // unknown, or refused when it is read
+		size = op.MaxBodyBytes
+	}
+	if err := a.cfg.Agents.ThrottleRequest(ctx.Context(), c, size); err != nil {
+		writeProblem(w, err)
+		return
+	}
 	if c.Token != "" {
 		c.Origin.Actor.Via = via(r)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/problem"
 )
 
@@ -24,6 +25,8 @@ const (
 type sse struct {
 	streamCtx context.Context // ends with the reader, its token or the server
 	control   *http.ResponseController
+	pace      *pace
+	sent      time.Time // when the last message was to be sent; only for send
 
 	mu        sync.Mutex // guards the fields below; keepAlive writes concurrently
 	w         http.ResponseWriter
@@ -33,7 +36,7 @@ type sse struct {
 // stream returns the response of a live stream, which run writes. The context of run ends with the reader, with the
 // caller's token, or when the server drains. at is the id from which a reader resumes if it has not received a message
 // yet; empty means from the beginning.
-func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.StreamResponse, error) {
+func (a *API) stream(c access.Caller, at string, run func(context.Context, *sse) error) (*huma.StreamResponse, error) {
 	if !a.gate.Enter() {
 		return nil, problem.Unavailable("this server is shutting down").WithHint("use another server, or retry later")
 	}
@@ -44,14 +47,17 @@ func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.St
 		return nil, problem.Unavailable("this server already has %d live streams", maxStreams).
 			WithHint("close some streams, or use another server")
 	}
+	pace := a.reads.startStream(c)
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		defer a.gate.Leave()
 		defer func() { <-a.streams }()
+		defer pace.stop()
 		r, w := humago.Unwrap(ctx)
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("X-Accel-Buffering", "no")
 		streamCtx, cancel := context.WithCancel(r.Context())
-		s := &sse{w: w, streamCtx: streamCtx, control: http.NewResponseController(w), lastWrite: time.Now()}
+		s := &sse{w: w, streamCtx: streamCtx, control: http.NewResponseController(w), lastWrite: time.Now(),
+			pace: pace}
 		_ = s.control.SetReadDeadline(time.Time{})
 		go a.cfg.Access.Watch(streamCtx, callerOf(ctx.Context()), cancel)
 		stopped := s.keepAlive(cancel, a.gate.Closed())
@@ -66,6 +72,7 @@ func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.St
 
 // send writes one message. It disconnects a reader that does not receive it in time.
 func (s *sse) send(id, kind string, data any) error {
+	s.slowDown()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.streamCtx.Err(); err != nil {
@@ -81,6 +88,15 @@ func (s *sse) send(id, kind string, data any) error {
 	fmt.Fprint(s.w, "data: ")
 	writeJSON(s.w, data) // ends with a newline
 	return s.flush()
+}
+
+// slowDown pauses a stream that sends many messages one after another, such as those of a long log or a long output. Between
+// messages that are further apart than freeRead, the stream waited and used no processor.
+func (s *sse) slowDown() {
+	if between := time.Since(s.sent); between < freeRead {
+		s.pace.spend(s.streamCtx, between)
+	}
+	s.sent = time.Now()
 }
 
 // open starts the stream. An id without data is not a message; it only sets the reader's position.

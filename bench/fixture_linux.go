@@ -112,7 +112,7 @@ func (s *fixture) pinRelease() error {
 
 // joinToken creates a join token for any number of agents.
 func (s *fixture) joinToken() (string, error) {
-	return s.Command("token", "create", "--join", "--uses", "0", "--for", "24h")
+	return s.Command("token", "create", "--join", "--uses", "0", "--max-machines", "0", "--for", "24h")
 }
 
 // close stops the fleet and the server and removes its files.

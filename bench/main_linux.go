@@ -73,14 +73,16 @@ var rows = []row{
 	{"sizes", "1 000 and 10 000 connections, and the maximum of one process on this machine", sizesRow},
 	{"servers", "30 000 agents of three servers that share a log in PostgreSQL", serversRow},
 	{"restarts", "a server restart every minute under 10 000 agents", restartsRow},
+	{"attack", "one agent attacks a server while other machines are deployed to", attackRow},
 	{"peer", "the same work done by the orchestrator of Docker Swarm", peerRow},
 }
 
-// First arguments that make this binary run another program: one of the baseline servers or a share of a fleet.
+// First arguments that make this binary run another program: one of the baseline servers, a share of a fleet, or an attacker.
 const (
 	baselineWord  = "baseline-server"
 	websocketWord = "websocket-server"
 	shareWord     = "fleet-share"
+	attackWord    = "fleet-attack"
 )
 
 // manyFiles is the number of open files that 30 000 connections require.
@@ -113,6 +115,8 @@ func subprogram(args []string) (other bool, err error) {
 		return true, baseline.ServeWebSocket(os.Stdin, os.Stdout)
 	case len(args) == 1 && args[0] == shareWord:
 		return true, fleet.Serve(os.Stdin, os.Stdout)
+	case len(args) == 1 && args[0] == attackWord:
+		return true, serveAttack(os.Stdin, os.Stdout)
 	}
 	return false, nil
 }

@@ -392,7 +392,7 @@ func refusedAgents(v *projections.View, _ projections.Age, s Vitals) (found []Fi
 		found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("%s was refused %d times, the last time %s ago: %s",
 			who, r.Times, span(s.Now.Sub(r.Last)), r.Reason), Fix: do})
 	}
-	return append(append(found, limited(s)...), authentication(s)...)
+	return slices.Concat(found, limited(s), flapping(v), authentication(s))
 }
 
 // authentication reports agents whose connections are less protected than they could be.

@@ -217,6 +217,13 @@ func TestExamineReportsProblemsOfTheFleet(t *testing.T) {
 		}, "tokens", "warn: join token 0123456789ab lets any number of agents join and never expires → drover token " +
 			"revoke " +
 			"0123456789ab"},
+		"a join token without a free place": {func(l *projectionstest.History) {
+			instance := domain.ID{1: 9}
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 5, MaxMachines: 1}},
+				domain.TokenUsed{Instance: instance, Machine: "box-01"})
+			l.Add("machine/box-01", domain.MachineAdded{Environment: "production", Origin: domain.AgentOrigin(instance)})
+		}, "tokens", "warn: join token 0123456789ab has reached its machine limit (1 of 1): other machines are refused → delete " +
+			"machines that are gone"},
 		"a token that expires soon": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope,
 				Until: &expires}})

@@ -4,7 +4,21 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/projections"
 )
+
+// flapping reports machines whose health changes again and again.
+func flapping(v *projections.View) (found []Finding) {
+	for _, name := range sorted(v.Machines) {
+		if flaps := explain.Flaps(v, v.Machines[name]); flaps != "" {
+			found = append(found, Finding{Severity: Warn, Text: "machine " + name + ": " + flaps,
+				Fix: "drover describe machine " + shellQuote(name) + " (then check the command of its policy's health check)"})
+		}
+	}
+	return bounded(found)
+}
 
 // limited reports machines whose agents do something much more often than an agent that works as intended.
 func limited(s Vitals) (found []Finding) {

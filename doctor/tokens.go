@@ -12,6 +12,7 @@ func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 	for _, id := range sorted(v.Tokens) {
 		if t := v.Tokens[id]; t.Valid(s.Now) {
 			found = append(found, tokenFindings(t, s.Now)...)
+			found = append(found, fullToken(t, v.World().Places(id).Count(s.Now))...)
 		}
 	}
 	last, known := lastAdminToken(v, s.Now)
@@ -43,6 +44,17 @@ func tokenFindings(t *domain.Token, now time.Time) []Finding {
 			span(until.Sub(now))), Fix: "drover token create --" + kind + " " + value}}
 	}
 	return nil
+}
+
+// fullToken reports a join token whose next machine will be refused.
+func fullToken(t *domain.Token, machines int) []Finding {
+	allowed := t.Settings.MaxMachines
+	if allowed == 0 || machines < allowed {
+		return nil
+	}
+	return []Finding{{Severity: Warn, Text: fmt.Sprintf("join token %s has reached its machine limit (%d of %d): other "+
+		"machines are refused", t.Label(), machines, allowed), Fix: "delete machines that are gone, or use another token: " +
+		"drover token create --join --max-machines N"}}
 }
 
 // createAdmin is the command after which the last admin token may expire.

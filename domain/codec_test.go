@@ -129,7 +129,7 @@ func realisticSamples() []Event {
 		TokenCreated{
 			TokenSettings{Join: true, Scope: DeployScope, Permission: Deployer, Name: "laptop", Person: "p-1", Uses: 3,
 				Until: &at, Environments: []string{"production"}, Roles: []string{"web"}, Projects: []string{"shop"},
-				Groups: []string{"ops"}, AnyEnvironment: true, Machine: "web-01"},
+				Groups: []string{"ops"}, AnyEnvironment: true, MaxMachines: 1000, Machine: "web-01"},
 			strings.Repeat("ab", 32),
 			"SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy",
 			ann,

@@ -351,6 +351,9 @@ type TokenSettings struct {
 	Person string `json:"person,omitempty"`
 	// Uses is the maximum number of uses of a join token; 0: no limit.
 	Uses int `json:"uses,omitempty"`
+	// MaxMachines is how many machines that joined with the token can exist at the same time; 0: no limit. Tokens of earlier
+	// versions have no limit.
+	MaxMachines int `json:"maxMachines,omitempty"`
 	// Until is the expiry time by a server's wall clock; nil: never.
 	Until *time.Time `json:"until,omitempty"`
 	// Environments and Roles restrict the machines that can join, and Projects and Environments the permission; empty:

@@ -165,6 +165,10 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 		return nil, conflict("token %s already exists", c.ID)
 	case !s.Join && s.Permission == "" && s.Scope.Verbs() == nil:
 		return nil, invalid("unknown scope %.40q", s.Scope).hint("use admin, deploy or read")
+	case !s.Join && s.MaxMachines != 0:
+		return nil, invalid("only a join token can limit the number of machines").hint("leave maxMachines out")
+	case s.MaxMachines < 0:
+		return nil, invalid("invalid maxMachines %d", s.MaxMachines).hint("use 1 or more, or 0 for no limit")
 	case s.Join && s.Uses < 0:
 		return nil, invalid("invalid uses %d", s.Uses).hint("use 1 or more, or 0 for no limit")
 	}
@@ -328,6 +332,9 @@ func (c UseToken) Decide(w World) ([]Event, *Rejection) {
 		return nil, r
 	}
 	if r := c.checkUses(t); r != nil {
+		return nil, r
+	}
+	if r := checkPlaces(w, t, c.Machine, c.Now); r != nil {
 		return nil, r
 	}
 	if r := CheckName("machine", c.Machine); r != nil {

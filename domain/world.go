@@ -23,6 +23,10 @@ type World interface {
 	// Policy returns the settings of a policy. The default policy always exists.
 	Policy(name string) *PolicySettings
 	Token(id string) *Token
+	// TokensOf returns the tokens that an instance joined with.
+	TokensOf(instance ID) []*Token
+	// Places returns the machines that joined with a token.
+	Places(token string) Places
 	// Tokens returns all tokens, sorted by id.
 	Tokens() []*Token
 	// Accesses returns the Access resources. Callers must not change them.

@@ -27,6 +27,7 @@ type testWorld struct {
 	parts       map[string]*Part  // by stream
 	claimCheck  PartReason        // of every part
 	joinedAs    map[string]ID     // instance by machine
+	places      map[string]Places // by token
 	aside       map[string]string // reason by stream
 }
 
@@ -172,6 +173,17 @@ func (w *testWorld) Environments() (names []string) {
 	}
 	return SortedUnique(names)
 }
+
+func (w *testWorld) TokensOf(instance ID) (tokens []*Token) {
+	for _, t := range w.Tokens() {
+		if _, used := t.Used[instance]; used {
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens
+}
+
+func (w *testWorld) Places(token string) Places { return w.places[token] }
 
 func (w *testWorld) JoinedAs(machine string, instance ID) bool {
 	return w.joinedAs[machine] == instance

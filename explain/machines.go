@@ -145,6 +145,9 @@ func note(v *projections.View, m *projections.Machine) string {
 	if m.CleanUpHeld {
 		notes = append(notes, "clean-up is on hold because too many machines of its environment are absent at once")
 	}
+	if flaps := Flaps(v, m); flaps != "" {
+		notes = append(notes, flaps)
+	}
 	if ignored := m.IgnoredFlags(); !ignored.IsZero() {
 		notes = append(notes, fmt.Sprintf("its agent asks for %s, which is ignored; apply a Machine to change it", ignored))
 	}
@@ -153,6 +156,17 @@ func note(v *projections.View, m *projections.Machine) string {
 			m.ReimageUntil.UTC().Format(time.RFC3339)))
 	}
 	return strings.Join(notes, "; ")
+}
+
+// Flaps returns a clause that says how often the health of a machine changed; empty if it does not flap. An agent that
+// reports more changes than are recorded reaches a limit of its server.
+func Flaps(v *projections.View, m *projections.Machine) string {
+	times, last := v.Flaps(m)
+	if times == 0 {
+		return ""
+	}
+	return fmt.Sprintf("its health changed %d times within 10m, last at %s; after 20 changes, at most one per 10s is recorded, "+
+		"and the last report always is", times, last.UTC().Format(time.TimeOnly))
 }
 
 // Doubt returns clauses that say why a machine is doubted, and what ends the doubt; empty if it is not.

@@ -52,7 +52,7 @@ type TokenFacts struct {
 // Tokens returns the valid tokens, or those in the state of the filter, sorted by id.
 func Tokens(v *projections.View, facts TokenFacts, f Filter) List[Token] {
 	return page(v, f, namesAfter(v.Tokens, f.After), func(id string) (Token, bool) {
-		shown := facts.token(v.Tokens[id])
+		shown := facts.token(v, v.Tokens[id])
 		return shown, shown.hasState(f.State)
 	}, nil)
 }
@@ -86,10 +86,10 @@ func TokenOf(v *projections.View, facts TokenFacts, text string) (Token, bool) {
 	if t == nil {
 		return Token{}, false
 	}
-	return facts.token(t), true
+	return facts.token(v, t), true
 }
 
-func (f TokenFacts) token(t *domain.Token) Token {
+func (f TokenFacts) token(v *projections.View, t *domain.Token) Token {
 	s, names := t.Settings, f.Names
 	kind := cmp.Or(string(s.Scope), string(s.Permission))
 	if s.Join {
@@ -101,6 +101,7 @@ func (f TokenFacts) token(t *domain.Token) Token {
 	}
 	return Token{ID: t.ID, Name: s.Name, Kind: kind, Person: s.Person, PersonName: names[s.Person],
 		Created: t.Created.UTC(), CreatedBy: names.Who(t.By), LastUsed: moment(used), Uses: s.Uses, Used: t.Spent,
+		MaxMachines: s.MaxMachines, Machines: v.World().Places(t.ID).Count(f.Now),
 		Until: utc(s.Until), Environments: orEmpty(s.Environments), Roles: orEmpty(s.Roles),
 		Projects: s.Projects, Groups: s.Groups, Machine: s.Machine,
 		Expired: t.Expired(f.Now), Revoked: t.Revoked}

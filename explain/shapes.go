@@ -290,6 +290,8 @@ type Token struct {
 	LastUsed     *time.Time `json:"lastUsed,omitempty"`  // nil: never, or not in the time that drover remembers
 	Uses         int        `json:"uses"`                // the number of allowed uses; 0 means no limit
 	Used         int        `json:"used"`
+	MaxMachines  int        `json:"maxMachines"` // how many machines that joined with it can exist; 0 means no limit
+	Machines     int        `json:"machines"`    // how many exist
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments"`
 	Roles        []string   `json:"roles"`

@@ -242,6 +242,9 @@ func TokensTable(list []Token) Table {
 		if t.Kind == "join" {
 			uses = fmt.Sprintf("%d of %s", t.Used, choose(t.Uses == 0, "any", fmt.Sprint(t.Uses)))
 		}
+		if t.MaxMachines > 0 {
+			uses += fmt.Sprintf(", %d of %d machines", t.Machines, t.MaxMachines)
+		}
 		return []string{t.ID, dash(t.Name), t.Kind, dash(cmp.Or(t.PersonName, t.Person, t.CreatedBy)), uses,
 			instant(t.LastUsed), instant(t.Until), joined(t.Projects), joined(t.Environments), joined(t.Roles), t.State()}
 	})

@@ -27,6 +27,9 @@ func WhyOf(v *projections.View, age projections.Age, project, machine string,
 	verdict := triggers.Judge(v, p, m, age)
 	why.Wanted, why.Actual, why.Dirty = v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m)
 	why.Verdict, why.Reason, why.Sentence = string(verdict.Kind), string(verdict.Reason), Sentence(v, age, verdict, names)
+	if flaps := Flaps(v, m); flaps != "" {
+		why.Sentence += " Note that " + flaps + "."
+	}
 	why.Causes = causesOf(verdict.Causes)
 	if len(verdict.Causes) == 0 {
 		why.Causes = settledCauses(v, project, machine)

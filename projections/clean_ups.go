@@ -145,6 +145,7 @@ func (v *View) undoCleanUp(name string, e domain.MachineCleanUpUndone, f Fact) {
 	m := kept.Machine
 	m.Absence, m.CleanUpHeld = 0, false
 	v.add(m)
+	v.takePlaces(m)
 	v.index.update(m)
 	m.busyAway = m.busyAway || len(m.record.Parts) > 0
 	v.touch(m.record)

@@ -27,6 +27,8 @@ type Machine struct {
 	HealthSince eventlog.Position
 	// ConditionsSince are the positions since which the agent has reported each of Conditions.
 	ConditionsSince map[domain.ConditionKind]Moment
+	// HealthChanges are the times of the newest changes of its health, the oldest first. They are only shown.
+	HealthChanges []time.Time
 	// LostCheck is set while the machine has no health check but had one before, because the policy lost it or the
 	// machine got another policy. Reports do not count then.
 	LostCheck bool
@@ -43,6 +45,8 @@ type Machine struct {
 	// Joined are the instances that joined with a token that is bound to this machine, since it last got another instance.
 	// Each may take the place of the present one.
 	Joined []domain.ID
+	// JoinedBy is the instance that joined as this machine and has not been online yet; zero: none.
+	JoinedBy domain.ID
 	// Installed is the state of each project on this machine, by project name.
 	Installed map[string]*Installed `cbor:"-"`
 	// Claimed is the part that is running here; nil if none is.
@@ -173,6 +177,7 @@ func (v *View) noteCheck(m *Machine, before bool, at eventlog.Position) {
 // notePositions records the positions at which presence and health changed.
 func (v *View) notePositions(m *Machine, before domain.Machine, f Fact) {
 	if m.Instance != before.Instance {
+		v.replaceAgent(m, before.Instance)
 		m.Joined = nil
 	}
 	if m.Connect != before.Connect {
@@ -184,8 +189,36 @@ func (v *View) notePositions(m *Machine, before domain.Machine, f Fact) {
 	}
 	if m.Health != before.Health {
 		m.HealthSince = f.Position
+		m.HealthChanges = append(m.HealthChanges[max(0, len(m.HealthChanges)+1-maxHealthChanges):], f.Time)
 	}
 	m.noteConditions(f)
+}
+
+const (
+	// maxHealthChanges is how many times of HealthChanges are retained.
+	maxHealthChanges = 20
+	// FlapsWithin is the time in which FlapsFrom changes of the health mean that it flaps.
+	FlapsWithin = 10 * time.Minute
+	// FlapsFrom is from how many changes on the health flaps.
+	FlapsFrom = 5
+)
+
+// Flaps returns how often the health changed within FlapsWithin until its last change, if it flaps, and the time of that
+// change. It returns 0 if the health does not flap, or has not changed in the last FlapsWithin of the log.
+func (v *View) Flaps(m *Machine) (times int, last time.Time) {
+	if len(m.HealthChanges) < FlapsFrom {
+		return 0, last
+	}
+	last = m.HealthChanges[len(m.HealthChanges)-1]
+	for _, at := range m.HealthChanges {
+		if last.Sub(at) <= FlapsWithin {
+			times++
+		}
+	}
+	if times < FlapsFrom || v.Time.Sub(last) > FlapsWithin {
+		return 0, last
+	}
+	return times, last
 }
 
 // moved reports whether the change may affect the scope or the state of a project on the machine.
@@ -208,6 +241,8 @@ func (v *View) addMachine(name string, f Fact) error {
 	}
 	v.cleanUps.forget(name)
 	v.add(m)
+	m.JoinedBy = joinerOf(f.Event)
+	v.takePlaces(m)
 	v.index.update(m)
 	v.touch(m.record)
 	for project := range m.Installed {
@@ -230,6 +265,7 @@ func (v *View) deleteMachine(m *Machine) {
 	for project := range m.Installed {
 		v.index.setDeadline(deadlineKey{project: project, machine: m.Name}, nil)
 	}
+	v.releasePlaces(m.Name, m.agent())
 	v.index.remove(m)
 	v.remove(m)
 	m.record, m.indexed, m.places = &Record{Name: m.Name}, indexKeys{}, [machineIndexes]int{}
@@ -322,6 +358,7 @@ func (v *View) foldToken(id string, f Fact) {
 			!slices.Contains(m.Joined, e.Instance) {
 			m.Joined = append(m.Joined, e.Instance)
 		}
+		v.usePlace(t, e, f)
 	case domain.TokenRevoked:
 		for _, use := range t.Used {
 			v.touch(v.record(use.Machine)) // its agent must be notified

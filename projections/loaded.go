@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -93,6 +94,11 @@ func (l *Loading) header() (indexed bool) {
 func loadTokens(l *Loading) {
 	in := next[savedTokens](l)
 	l.View.Tokens, l.View.ServerKey = in.Tokens, in.Key
+	for token, places := range in.Places {
+		p := l.View.places.of(token)
+		maps.Copy(p.Machines, places.Machines)
+		maps.Copy(p.Joining, places.Joining)
+	}
 	for instance, ids := range in.Joined {
 		for _, id := range ids {
 			l.View.joined[instance] = append(l.View.joined[instance], in.Tokens[id])

@@ -40,6 +40,7 @@ type savedTokens struct {
 	Tokens map[string]*domain.Token
 	Key    *ServerKey
 	Joined map[domain.ID][]string // token ids
+	Places tokenPlaces
 }
 
 type savedWatch struct {
@@ -233,7 +234,7 @@ func (v *View) savedRows() (names []string) {
 }
 
 func saveTokens(s *Saving) any {
-	out := savedTokens{Tokens: s.View.Tokens, Key: s.View.ServerKey,
+	out := savedTokens{Tokens: s.View.Tokens, Key: s.View.ServerKey, Places: s.View.places,
 		Joined: make(map[domain.ID][]string, len(s.View.joined))}
 	for instance, tokens := range s.View.joined {
 		for _, t := range tokens {

@@ -56,7 +56,8 @@ type View struct {
 	receipts      receipts
 	joined        map[domain.ID][]*domain.Token // by the instance that used them
 	open          []*Deployment                 // deployments that have not ended
-	vacant        map[string]*Record            // names that have open parts but no machine
+	places        tokenPlaces
+	vacant        map[string]*Record // names that have open parts but no machine
 	cleanUps      cleanUps
 	accesses      *domain.Accesses
 	sequence      int // of the last queued deployment
@@ -160,6 +161,7 @@ func New(more ...Fold) *View {
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),
 		joined:       map[domain.ID][]*domain.Token{},
+		places:       tokenPlaces{},
 		vacant:       map[string]*Record{},
 		cleanUps:     newCleanUps(),
 		accesses:     domain.NewAccesses(),

@@ -70,6 +70,10 @@ func (w world) Policy(name string) *domain.PolicySettings {
 
 func (w world) Token(id string) *domain.Token { return w.v.Tokens[id] }
 
+func (w world) TokensOf(instance domain.ID) []*domain.Token { return w.v.TokensOf(instance) }
+
+func (w world) Places(token string) domain.Places { return w.v.places[token] }
+
 func (w world) Tokens() []*domain.Token {
 	all := make([]*domain.Token, 0, len(w.v.Tokens))
 	for _, id := range sortedKeys(w.v.Tokens) {

@@ -32,6 +32,7 @@ type Agent struct {
 	from  net.Addr
 
 	credential *handshake.Credential
+	secret     string
 	// token is the join token; nil after the first welcome.
 	token *handshake.Credential
 
@@ -56,8 +57,9 @@ func newAgent(f *Fleet, number int) *Agent {
 		return uuid.NewSHA1(f.salt, fmt.Append(nil, kind, number)).String()
 	}
 	token, secret, _ := strings.Cut(f.cfg.Join, ".")
-	return &Agent{fleet: f, from: from(number),
-		credential: handshake.NewCredential(handshake.AgentName(id("instance")), id("secret")+id("more")),
+	own := id("secret") + id("more")
+	return &Agent{fleet: f, from: from(number), secret: own,
+		credential: handshake.NewCredential(handshake.AgentName(id("instance")), own),
 		token:      handshake.NewCredential(handshake.JoinName(token), secret),
 		hello: client.Hello{Machine: fmt.Sprintf("m-%06d", number), Instance: id("instance"), Session: id("session"),
 			Environment: f.cfg.Environment, Roles: []string{f.cfg.Roles[number%len(f.cfg.Roles)]}, Version: "bench"}}

@@ -27,6 +27,7 @@ type tokenRequest struct {
 	Owner        string           `json:"owner,omitempty"`  // id or name of a person
 	Person       string           `json:"person,omitempty"` // id of the owner, instead of Owner
 	Uses         *int             `json:"uses,omitempty"`   // of a join token
+	MaxMachines  *int             `json:"maxMachines,omitempty"`
 	For          *domain.Duration `json:"for,omitempty"`
 	Environments []string         `json:"environments,omitempty"`
 	Roles        []string         `json:"roles,omitempty"`
@@ -42,6 +43,7 @@ type tokenRequest struct {
 type tokenFlags struct {
 	lasts lifetime
 	uses  int
+	max   int
 	log   string
 }
 
@@ -96,6 +98,8 @@ func (w *tokenRequest) flags(cmd *cobra.Command, f *tokenFlags) {
 	flags.StringVar(&w.Person, "person", "", "`ID` of the person who owns the token")
 	_ = flags.MarkHidden("person") // --owner replaces it; the flag exists
 	flags.IntVar(&f.uses, "uses", 1, "maximum number `N` of agents that can join with the token; 0: no limit")
+	flags.IntVar(&f.max, "max-machines", domain.DefaultMaxMachines, "how many machines that joined with the token can exist "+
+		"at the same time: `N`; 0: no\nlimit; the default applies with --uses 0 only")
 	flags.Var(&f.lasts, "for",
 		"expire after this `DURATION`, such as 30d or 720h; default: 1h for a join token, otherwise never")
 	flags.StringVar(&w.Permission, "permission", "",
@@ -156,6 +160,8 @@ func (w *tokenRequest) complete(cmd *cobra.Command, f tokenFlags) error {
 		return usage("--owner cannot be combined with --log: only a server can check that the person exists")
 	case !w.Join && (given("uses") || given("role")):
 		return usage("--uses and --role require --join")
+	case !w.Join && given("max-machines"):
+		return usage("--max-machines requires --join")
 	case !w.Join && w.Permission == "" && given("environment"):
 		return usage("--environment requires --permission or --join")
 	case !w.Join && (given("machine") || given("any-environment")):
@@ -175,6 +181,9 @@ func (w *tokenRequest) complete(cmd *cobra.Command, f tokenFlags) error {
 	if w.Join {
 		w.Scope, w.Uses = "", &f.uses
 	}
+	if given("max-machines") {
+		w.MaxMachines = &f.max
+	}
 	if given("for") {
 		lasts := domain.Duration(f.lasts)
 		w.For = &lasts
@@ -190,7 +199,7 @@ func (a *app) tokenInLog(ctx context.Context, log string, request tokenRequest) 
 	}
 	defer opened.Close()
 	made, err := server.CreateTokenInLog(ctx, opened, access.TokenRequest{Name: request.Name, Join: request.Join,
-		Scope: domain.Scope(request.Scope), Uses: request.Uses, For: request.For, Environments: request.Environments,
+		Scope: domain.Scope(request.Scope), Uses: request.Uses, MaxMachines: request.MaxMachines, For: request.For, Environments: request.Environments,
 		Roles: request.Roles, Permission: domain.Permission(request.Permission), Projects: request.Projects,
 		Groups: request.Groups, Machine: request.Machine, AnyEnvironment: request.AnyEnvironment}, "command line")
 	if err != nil {
