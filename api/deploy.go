@@ -27,6 +27,8 @@ type deployInput struct {
 		Environment       string           `json:"environment"`
 		Machines          []string         `json:"machines,omitempty" doc:"If set, deploy only to these machines."`
 		Exclude           []string         `json:"exclude,omitempty"`
+		Roles             []string         `json:"roles,omitempty" doc:"If set, deploy only to the machines with one of these roles."`
+		OnlyBehind        bool             `json:"onlyBehind,omitempty" doc:"Leave out the machines that have the release."`
 		MaxParallel       *amount          `json:"maxParallel,omitempty" doc:"Overrides the project's setting; 0: no limit."`
 		StopAfterFailures *int             `json:"stopAfterFailures,omitempty" doc:"Overrides the project's setting; 0: never."`
 		MaxFailures       *amount          `json:"maxFailures,omitempty" doc:"Overrides the project's setting: how many machines may fail."`
@@ -38,9 +40,25 @@ type deployInput struct {
 type rollbackInput struct {
 	Key
 	Body struct {
-		Project     string `json:"project"`
-		Environment string `json:"environment"`
+		Project     string  `json:"project"`
+		Environment string  `json:"environment"`
+		Release     string  `json:"release,omitempty" doc:"The release to deploy. Default: the previous one."`
+		MaxParallel *amount `json:"maxParallel,omitempty" doc:"Overrides the project's setting; 0: no limit."`
+		Reason      string  `json:"reason,omitempty"`
 	}
+}
+
+type retryPartsInput struct {
+	WriteNamed
+	Body struct {
+		Failed  bool `json:"failed,omitempty" doc:"Retry the machines whose part failed or was lost."`
+		Skipped bool `json:"skipped,omitempty" doc:"Retry the machines on which no part started."`
+	}
+}
+
+func retryParts(_ context.Context, in *retryPartsInput, by domain.Origin) (domain.Command, error) {
+	id, err := query.ParseDeployment(in.Name)
+	return domain.RetryDeployment{Deployment: id, Failed: in.Body.Failed, Skipped: in.Body.Skipped, Origin: by}, err
 }
 
 type retryInput struct {
@@ -93,13 +111,17 @@ func (a *API) routeDeploy() {
 	write(a, route(http.MethodPost, "/rollback", "Deploy the previous release", domain.RollBackVerb),
 		func(in *rollbackInput) string { return in.Key.Key },
 		func(_ context.Context, in *rollbackInput, by domain.Origin) (domain.Command, error) {
-			return domain.Rollback{Project: in.Body.Project, Environment: in.Body.Environment, Origin: by}, nil
+			return domain.Rollback{Project: in.Body.Project, Environment: in.Body.Environment, Release: in.Body.Release,
+				MaxParallel: in.Body.MaxParallel.value(), Reason: in.Body.Reason, Origin: by}, nil
 		})
 	write(a, route(http.MethodPost, "/retry", "Retry a failed machine", domain.RetryVerb),
 		func(in *retryInput) string { return in.Key.Key },
 		func(_ context.Context, in *retryInput, by domain.Origin) (domain.Command, error) {
 			return domain.Retry{Project: in.Body.Project, Machine: in.Body.Machine, Origin: by}, nil
 		})
+	write(a, route(http.MethodPost, "/deployments/{name}/retry", "Retry the failed or skipped machines of a deployment",
+		domain.DeployVerb),
+		func(in *retryPartsInput) string { return in.Key.Key }, retryParts)
 	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Cancel a deployment; running parts finish",
 		domain.CancelVerb),
 		func(in *WriteNamed) string { return in.Key.Key }, cancel)
@@ -112,7 +134,8 @@ func (a *API) routeDeploy() {
 func (in *deployInput) command(by domain.Origin) domain.Deploy {
 	b := in.Body
 	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines,
-		Exclude: b.Exclude, MaxParallel: b.MaxParallel.value(), StopAfterFailures: b.StopAfterFailures, MaxFailures: b.MaxFailures.value(), HealthyFor: b.HealthyFor,
+		Exclude: b.Exclude, Roles: b.Roles, OnlyBehind: b.OnlyBehind, MaxParallel: b.MaxParallel.value(),
+		StopAfterFailures: b.StopAfterFailures, MaxFailures: b.MaxFailures.value(), HealthyFor: b.HealthyFor,
 		Reason: b.Reason, Origin: by}
 }
 

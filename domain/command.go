@@ -81,6 +81,7 @@ var commands = []struct {
 	{"access.delete", DeleteAccess{}},
 	{"machine.reimage", ReimageMachine{}},
 	{"machine.report-conditions", ReportConditions{}},
+	{"deployment.retry-parts", RetryDeployment{}},
 }
 
 // RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels or

@@ -58,13 +58,17 @@ var HoldKinds = []HoldKind{ManualHold, UnprovenHold, NarrowedHold, FailedRollout
 
 // Commands for deployments, pins and holds.
 type (
-	// Deploy queues a deployment for a person. It is narrowed if it lists machines and environment-wide otherwise.
+	// Deploy queues a deployment for a person. It is narrowed if it lists machines or roles, and environment-wide
+	// otherwise.
 	Deploy struct {
 		Project     string   `json:"project"`
 		Release     string   `json:"release"`
 		Environment string   `json:"environment"`
 		Machines    []string `json:"machines"`
 		Exclude     []string `json:"exclude"`
+		// Roles selects the machines with one of these roles, and OnlyBehind those without the release.
+		Roles      []string `json:"roles,omitempty"`
+		OnlyBehind bool     `json:"onlyBehind,omitempty"`
 		// MaxParallel, StopAfterFailures, MaxFailures and HealthyFor override the settings of the project; nil means the
 		// project's settings. One of StopAfterFailures and MaxFailures overrides both.
 		MaxParallel       *Amount   `json:"maxParallel"`
@@ -74,10 +78,15 @@ type (
 		Reason            string    `json:"reason"`
 		Origin
 	}
-	// Rollback queues an environment-wide deployment of the previous release.
+	// Rollback queues an environment-wide deployment of the previous release, or of another one.
 	Rollback struct {
 		Project     string `json:"project"`
 		Environment string `json:"environment"`
+		// Release is any release of the project; empty: the previous one.
+		Release string `json:"release,omitempty"`
+		// MaxParallel overrides the setting of the project; nil means the project's setting.
+		MaxParallel *Amount `json:"maxParallel,omitempty"`
+		Reason      string  `json:"reason,omitempty"`
 		Origin
 	}
 	// Retry queues a narrowed deployment of the release that the machine's last attempt did not finish, or else of the
@@ -159,6 +168,9 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 	if c.HealthyFor != nil {
 		q.HealthyFor = *c.HealthyFor
 	}
+	if q.OnlyBehind = c.OnlyBehind; len(c.Roles) > 0 {
+		q.Kind, q.Roles = Narrowed, SortedUnique(c.Roles)
+	}
 	for _, name := range SortedUnique(c.Machines) {
 		q.Kind = Narrowed
 		q.Machines = append(q.Machines, DeploymentMachine{Name: name})
@@ -229,6 +241,17 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 	switch {
 	case len(c.Machines) > 0 && len(c.Exclude) > 0:
 		return invalid("machines and exclude are both set").hint("use either --machine or --exclude")
+	case c.OnlyBehind && len(c.Machines) > 0:
+		return invalid("machines and onlyBehind are both set").hint("use either --machine or --only-behind")
+	case len(c.Roles) > 0 && (len(c.Machines) > 0 || len(c.Exclude) > 0 || c.OnlyBehind):
+		return invalid("roles is set together with machines, exclude or onlyBehind").
+			hint("use --role without --machine, --exclude and --only-behind")
+	case len(c.Roles) > MaxRoles:
+		return checkRoles(c.Roles)
+	case len(c.Roles) > 0 && !w.HasMachines(c.Project, c.Environment, c.Roles):
+		return notFound("project %s has no machine in %s with role %s", c.Project, c.Environment,
+			JoinNames(SortedUnique(c.Roles))).
+			hint("`drover get machines --environment %s` shows the roles", c.Environment)
 	case len(c.Machines) > MaxNamedMachines || len(c.Exclude) > MaxNamedMachines:
 		return invalid("more than %d machines are listed", MaxNamedMachines).
 			hint("deploy to the whole environment, or split the deployment")
@@ -272,16 +295,19 @@ func (c Rollback) Decide(w World) ([]Event, *Rejection) {
 	if !w.Environment(c.Environment) {
 		return nil, environmentNotFound(c.Environment)
 	}
-	release := ""
-	if s := p.Environments[c.Environment]; s != nil {
+	release, reason := c.Release, "rollback"
+	if s := p.Environments[c.Environment]; s != nil && release == "" {
 		release = s.RollbackTo()
 	}
 	if release == "" {
 		return nil, conflict("project %s has no release to roll back to in %s", c.Project, c.Environment).
 			hint("a rollback needs an earlier environment-wide deployment that succeeded")
 	}
-	return Deploy{Project: c.Project, Release: release, Environment: c.Environment,
-		Reason: "rollback", Origin: c.Origin}.Decide(w)
+	if c.Reason != "" {
+		reason += ": " + c.Reason
+	}
+	return Deploy{Project: c.Project, Release: release, Environment: c.Environment, MaxParallel: c.MaxParallel,
+		Reason: reason, Origin: c.Origin}.Decide(w)
 }
 
 // Decide queues a narrowed deployment to the machine.

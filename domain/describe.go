@@ -161,6 +161,7 @@ var partReasonText = map[PartReason]string{
 	MachineIsHeld:      "the machine is held",
 	NoLongerWanted:     "the release is no longer wanted",
 	Superseded:         "a later deployment replaced it",
+	ReleasePinned:      "another release was pinned in the environment",
 	TooManyFailures:    "the number of failed parts reached stopAfterFailures",
 	MaxFailuresPassed:  "more parts failed than maxFailures allows",
 	NotClaimed:         "the machine did not claim it within its policy's lostAfter",

@@ -183,8 +183,13 @@ func describeDeploymentQueued(e DeploymentQueued, d *Description) {
 	for _, m := range e.Machines {
 		machines = append(machines, m.Name)
 	}
-	if len(machines) > 0 {
+	switch {
+	case len(machines) > 0:
 		d.Details += ": " + strings.Join(machines, ", ")
+	case len(e.Roles) > 0:
+		d.Details += ": role " + strings.Join(e.Roles, ", ")
+	case e.OnlyBehind:
+		d.Details += ": only behind"
 	}
 	d.Details += InParentheses(d.Subject.Deployment.String())
 	d.Sentence = fmt.Sprintf("deployment %s of %s to %s queued%s",

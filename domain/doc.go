@@ -17,6 +17,7 @@
 //	project.go          projects: triggers, releases, deployments by environment
 //	project_commands.go commands for projects, triggers and releases
 //	deploy.go           commands for deployments, rollbacks, retries, pins and holds
+//	repair.go           the command that retries the failed or skipped machines of a deployment
 //	part.go             commands of agents: claim a part, report its end
 //	reasons.go          the reasons why a part ended or cannot start
 //	verb.go             Verb, Permission and Need: what callers can do

@@ -74,6 +74,14 @@ type (
 		Machines []DeploymentMachine `json:"machines,omitempty"`
 		// Exclude lists machines that are left out of an environment-wide deployment.
 		Exclude []string `json:"exclude,omitempty"`
+		// Roles selects the machines of a narrowed deployment that lists none: those in scope that have one of these roles at
+		// the position of the event.
+		Roles []string `json:"roles,omitempty"`
+		// OnlyBehind leaves out the machines of an environment-wide deployment that have the release already.
+		OnlyBehind bool `json:"onlyBehind,omitempty"`
+		// RetryOf is the deployment that a narrowed one repairs. A repair leaves no holds itself: where it succeeds, the
+		// machine is as if it had succeeded in the deployment that is repaired.
+		RetryOf ID `json:"retryOf,omitzero"`
 		// MaxParallel, StopAfterFailures, Unavailable and HealthyFor are the settings of the project, or the overrides of a
 		// person.
 		MaxParallel       Amount      `json:"maxParallel,omitzero"`

@@ -153,12 +153,18 @@ func (c Rollback) Needs(World) []Need { return in(RollBackVerb, c.Project, c.Env
 // Needs returns what the command needs.
 func (c Retry) Needs(w World) []Need { return onMachine(w, RetryVerb, c.Project, c.Machine) }
 
+// Needs returns what the command needs: the same as the deployment that it repairs.
+func (c RetryDeployment) Needs(w World) []Need { return onDeployment(w, DeployVerb, c.Deployment) }
+
 // Needs returns what the command needs.
-func (c CancelDeployment) Needs(w World) []Need {
-	if d := w.Deployment(c.Deployment); d != nil {
-		return []Need{{Verb: CancelVerb, Project: d.Project, Environment: d.Environment, Deployment: c.Deployment}}
+func (c CancelDeployment) Needs(w World) []Need { return onDeployment(w, CancelVerb, c.Deployment) }
+
+// onDeployment returns the need of a verb for a deployment.
+func onDeployment(w World, verb Verb, deployment ID) []Need {
+	if d := w.Deployment(deployment); d != nil {
+		return []Need{{Verb: verb, Project: d.Project, Environment: d.Environment, Deployment: deployment}}
 	}
-	return in(CancelVerb, "", "")
+	return in(verb, "", "")
 }
 
 // Needs returns what the command needs.

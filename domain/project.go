@@ -122,6 +122,18 @@ func (s *EnvironmentState) attemptedOther(good int) bool {
 	return false
 }
 
+// openIn returns an environment-wide deployment that has not ended in an environment, or nil.
+func (p *Project) openIn(environment string) *WideDeployment {
+	if s := p.Environments[environment]; s != nil {
+		for i := range s.History {
+			if s.History[i].State == DeploymentQueuedState {
+				return &s.History[i]
+			}
+		}
+	}
+	return nil
+}
+
 // NewProject returns an empty project.
 func NewProject(name string) *Project {
 	return &Project{Name: name, Triggers: map[string]*Trigger{}, Releases: map[string]*Release{},

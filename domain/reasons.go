@@ -21,6 +21,7 @@ const (
 	MachineIsHeld      PartReason = "held"
 	NoLongerWanted     PartReason = "not-wanted"
 	Superseded         PartReason = "superseded"
+	ReleasePinned      PartReason = "pinned"
 	TooManyFailures    PartReason = "stop-after-failures"
 	MaxFailuresPassed  PartReason = "too-many-failures"
 	NotClaimed         PartReason = "not-claimed"

@@ -32,6 +32,8 @@ type World interface {
 	// Accesses returns the Access resources. Callers must not change them.
 	Accesses() *Accesses
 	Project(name string) *Project
+	// HasMachines reports whether an environment has machines in the scope of a project with one of these roles.
+	HasMachines(project, environment string, roles []string) bool
 	// References lists the resources that use an environment or policy, such as "machine web-01".
 	References(kind, name string) []string
 
@@ -50,6 +52,9 @@ type World interface {
 	Unfinished(project, machine string) string
 	// Deployment returns an open or ended deployment.
 	Deployment(id ID) *DeploymentFacts
+	// Repairable returns what a retry would do with the machines of an ended deployment: those whose part failed or was
+	// lost, those on which no part started, or both.
+	Repairable(deployment ID, failed, skipped bool) RepairFacts
 	// Part returns one machine's part of a deployment.
 	Part(deployment ID, machine string) *Part
 	// Running returns the machines whose claimed parts of a deployment have not ended, sorted.
@@ -72,4 +77,5 @@ type DeploymentFacts struct {
 	Ended       bool
 	Cancelled   bool
 	State       DeploymentState
+	Queued      *DeploymentQueued // nil for a deployment of which only the end is known
 }

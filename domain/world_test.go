@@ -24,6 +24,8 @@ type testWorld struct {
 	unfinished  map[string]string // by "project machine"
 	unclaimed   map[string]bool   // by "project machine"
 	deployments map[ID]*DeploymentFacts
+	repairs     map[ID]RepairFacts
+	inScope     bool              // whether HasMachines finds some
 	parts       map[string]*Part  // by stream
 	claimCheck  PartReason        // of every part
 	joinedAs    map[string]ID     // instance by machine
@@ -350,6 +352,11 @@ func (w *testWorld) Unfinished(project, machine string) string {
 	return w.unfinished[project+" "+machine]
 }
 func (w *testWorld) Deployment(id ID) *DeploymentFacts { return w.deployments[id] }
+
+func (w *testWorld) Repairable(id ID, _, _ bool) RepairFacts { return w.repairs[id] }
+
+func (w *testWorld) HasMachines(string, string, []string) bool { return w.inScope }
+
 func (w *testWorld) Part(deployment ID, machine string) *Part {
 	return w.parts[PartStream(deployment, machine)]
 }

@@ -25,6 +25,7 @@ import (
 //	7  a release has overrides by environment and role, and a machine whose roles disagree does not get it; limits of
 //	   deployments are percentages too, and a deployment can succeed with failures;
 //	   a machine whose agent reports that it cannot start parts gets no automatic deployment, and uses up no attempt
+//	   a repair continues the deployment that it retries; a pin stops deployments of other releases
 const DecisionVersion = 7
 
 // Rules are the folds and deciders of an engine. Servers of one log that have equal rules make equal decisions. A new

@@ -108,6 +108,8 @@ func (t describer) queued(e domain.DeploymentQueued, told domain.Description) st
 	switch {
 	case d.Excludes(t.machine):
 		return what + " queued without this machine" + t.names.by(e.Origin)
+	case part == nil && e.OnlyBehind && t.isIn(e.Environment):
+		return what + " queued while this machine had the release or was not in scope" + t.names.by(e.Origin)
 	case part == nil && e.Kind == domain.EnvironmentWide && t.isIn(e.Environment):
 		return what + " queued while this machine was not in scope" + t.names.by(e.Origin)
 	case part == nil:

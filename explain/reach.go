@@ -29,7 +29,8 @@ func ReachOf(v *projections.View, d domain.Deploy) Reach {
 	for name, m := range v.Machines {
 		switch {
 		case len(only) > 0 && !contains(only, name), contains(excluded, name),
-			!domain.InScope(&m.Machine, d.Environment, p.Settings.Roles, nil):
+			!domain.InScope(&m.Machine, d.Environment, p.Settings.Roles, d.Roles),
+			d.OnlyBehind && v.Actual(p, m) == d.Release && !v.Dirty(p, m):
 			continue
 		case m.Disabled:
 			reach.Disabled++

@@ -127,6 +127,11 @@ func (d *Deployment) advanceNext() {
 	}
 }
 
+// HasUnclaimed reports whether a part of the deployment is open and has not been claimed.
+func (d *Deployment) HasUnclaimed() bool {
+	return slices.ContainsFunc(d.Order, func(name string) bool { return d.Parts[name].Unclaimed() })
+}
+
 // OpenParts counts the parts that have not ended.
 func (d *Deployment) OpenParts() int { return d.open }
 
@@ -167,15 +172,14 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 		Environment: e.Environment,
 		Facts:       e, Kind: e.Kind, Queued: f.Position, QueuedTime: f.Time,
 		Parts: make(map[string]*Part, len(e.Machines)), State: domain.DeploymentQueuedState}
-	if e.Kind == domain.EnvironmentWide {
+	switch {
+	case e.Kind == domain.EnvironmentWide:
 		v.supersede(p, d, f)
 		v.queueWide(p, d, f)
-	} else {
-		for _, named := range e.Machines {
-			if d.Parts[named.Name] == nil { // a name that is listed twice is one part
-				v.queueNamed(p, d, named, f)
-			}
-		}
+	case len(e.Roles) > 0:
+		v.queueRoles(p, d, f)
+	default:
+		v.queueListed(p, d, f)
 	}
 	slices.Sort(d.Order)
 	v.sequence++
@@ -233,8 +237,12 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 		if !domain.InScope(&m.Machine, d.Environment, p.Settings.Roles, nil) {
 			continue
 		}
-		if d.Excludes(m.Name) {
+		switch {
+		case d.Excludes(m.Name):
 			v.holdActual(d, m, domain.ExcludedHold, f)
+			continue
+		case d.Facts.OnlyBehind && v.hasRelease(d, m):
+			m.resetAttempts(p.Name)
 			continue
 		}
 		part, held := v.addPart(d, m.Name), m.heldByPerson(p.Name)
@@ -242,16 +250,26 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 			v.replace(part, f)
 		}
 		m.resetAttempts(p.Name)
-		if !held {
-			continue
+		if held {
+			v.skipHeld(part, f)
 		}
-		part.State, part.Reason = domain.PartSkipped, domain.MachineIsHeld
-		part.EndedAt, part.EndedTime = f.Position, f.Time
-		v.closeEnded(part)
 	}
 	for _, kept := range v.cleanUps.byName {
 		if domain.InScope(&kept.Machine.Machine, d.Environment, p.Settings.Roles, nil) && !d.Excludes(kept.Name) {
 			kept.resetAttempts(p.Name)
+		}
+	}
+}
+
+// queueListed adds the parts of the machines that a deployment lists. A name that is listed twice is one part.
+func (v *View) queueListed(p *Project, d *Deployment, f Fact) {
+	for _, named := range d.Facts.Machines {
+		switch {
+		case d.Parts[named.Name] != nil:
+		case d.repairs():
+			v.queueRepair(p, d, named, f)
+		default:
+			v.queueNamed(p, d, named, f)
 		}
 	}
 }

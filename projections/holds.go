@@ -143,7 +143,7 @@ func (v *View) holdActual(d *Deployment, m *Machine, kind domain.HoldKind, f Fac
 // only at the position of the end is it certain whether a later deployment has started on a machine.
 func (v *View) holdAfter(d *Deployment, f Fact) {
 	switch {
-	case d.orphaned || d.Kind == domain.Automatic:
+	case d.orphaned || d.Kind == domain.Automatic || d.repairs():
 	case d.State == domain.DeploymentSucceeded && d.Kind == domain.EnvironmentWide:
 		v.liftOlderHolds(d)
 	case d.State == domain.DeploymentSucceeded:

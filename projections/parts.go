@@ -52,7 +52,9 @@ func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 	if i.Person == nil || i.Person.Queued < d.Queued {
 		i.Person = d
 	}
-	v.startedBy(d, m)
+	if !d.repairs() { // a repair ends holds where it succeeds, not where it starts
+		v.startedBy(d, m)
+	}
 }
 
 // endClaimed folds the end of a part that an agent or a server reported.
@@ -110,8 +112,11 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	if tried {
 		v.recordOutcome(part, m, f)
 	}
-	if d.Kind == domain.Automatic && state != domain.PartSucceeded {
+	switch {
+	case d.Kind == domain.Automatic && state != domain.PartSucceeded:
 		v.reopen(part, m, tried, f)
+	case d.repairs() && part.Claimed > 0:
+		v.endRepair(part, m, f)
 	}
 	part.candidates = nil // they are open again, or need nothing
 	v.settle(d.Project, m)

@@ -97,6 +97,7 @@ func (v *View) foldProject(name string, f Fact) error {
 		v.foldDeployment(f)
 	case domain.PinSet:
 		p.PinnedTime[e.Environment] = f.Time
+		v.stopForPin(p, e, f)
 		v.repin(p, e.Environment, e.Until, true)
 	case domain.PinLifted:
 		v.repin(p, e.Environment, nil, e.Reason == domain.Lifted)
@@ -208,6 +209,20 @@ func (v *View) deleteProject(p *Project, f Fact) {
 	v.index.updateProject(p)
 	delete(v.Projects, p.Name)
 	v.listenerIndex = listenerIndex{}
+}
+
+// stopForPin cancels the deployments of people that would bring another release than the new pin to machines that have not
+// started it. It is folded, like supersede: which parts are unclaimed is certain only at the position of the pin. Automatic
+// deployments need no rule: the claim check refuses their parts, and a server withdraws them.
+func (v *View) stopForPin(p *Project, pin domain.PinSet, f Fact) {
+	for _, d := range p.Open {
+		if d.Environment != pin.Environment || d.Release == pin.Release || d.Kind == domain.Automatic || !d.HasUnclaimed() {
+			continue
+		}
+		d.cancel(domain.ReleasePinned)
+		v.withdraw(d, nil, domain.ReleasePinned, f)
+		v.endVerifications(d, domain.ReleasePinned, f)
+	}
 }
 
 // repin settles every machine of an environment whose pin changed, and resets the count of attempts.

@@ -87,7 +87,7 @@ func (i *Installed) references(d *Deployment) bool {
 // was declared lost is still recorded when it arrives, because an agent may have been disconnected for a long time.
 func (v *View) prune(d *Deployment) {
 	delete(v.Deployments, d.ID)
-	v.pruned[d.ID] = Pruned{d.Project.Name, d.EndedAt, d.State, d.Cancelled}
+	v.pruned[d.ID] = Pruned{d.Project.Name, d.EndedAt, d.State, d.Cancelled, d.Kind}
 	for _, machine := range d.Order {
 		stream, part := domain.PartStream(d.ID, machine), d.Parts[machine]
 		if part.Claimed > 0 && !part.Reported {
@@ -124,6 +124,7 @@ type Pruned struct {
 	Ended     eventlog.Position
 	State     domain.DeploymentState
 	Cancelled bool
+	Kind      domain.DeploymentKind
 }
 
 // Pruned returns what is known of a pruned deployment, and false for any other.

@@ -189,7 +189,14 @@ func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {
 		return nil
 	}
 	return &domain.DeploymentFacts{Project: d.Project.Name, Environment: d.Environment, Ended: d.Ended,
-		Cancelled: d.Cancelled, State: d.State}
+		Cancelled: d.Cancelled, State: d.State, Queued: &d.Facts}
+}
+
+func (w world) HasMachines(project, environment string, roles []string) bool {
+	p := w.v.Projects[project]
+	return p != nil && slices.ContainsFunc(w.v.MachinesIn(environment), func(m *Machine) bool {
+		return domain.InScope(&m.Machine, environment, p.Settings.Roles, roles)
+	})
 }
 
 func (w world) part(deployment domain.ID, machine string) *Part {

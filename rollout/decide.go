@@ -65,7 +65,7 @@ func deployment(v *projections.View, d *projections.Deployment, parts []*project
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
-	if reason, stopped := d.TooManyFailed(); stopped && hasUnclaimed(d) {
+	if reason, stopped := d.TooManyFailed(); stopped && d.HasUnclaimed() {
 		return []domain.Decision{withdraw(d, nil, reason)}
 	}
 	var all []domain.Decision
@@ -144,10 +144,6 @@ func withdrawEach(d *projections.Deployment, withdrawals map[domain.PartReason][
 		all = append(all, withdraw(d, withdrawals[reason], reason))
 	}
 	return all
-}
-
-func hasUnclaimed(d *projections.Deployment) bool {
-	return slices.ContainsFunc(d.Order, func(name string) bool { return d.Parts[name].Unclaimed() })
 }
 
 // skipReason returns why a released part of a person's deployment will not run. While its project is disabled the part

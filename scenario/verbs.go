@@ -24,14 +24,10 @@ func verbs() []verb {
 		{"release create PROJECT VERSION", func(w *words) domain.Command {
 			return domain.CreateRelease{Project: w.arg(0), Version: w.arg(1), Origin: domain.By(by)}
 		}},
-		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --max-parallel N --stop-after-failures N --max-failures N --healthy-for DURATION",
-			deployCommand},
-		{"rollback PROJECT --to ENVIRONMENT", func(w *words) domain.Command {
-			return domain.Rollback{Project: w.arg(0), Environment: w.need("to"), Origin: domain.By(by)}
-		}},
-		{"retry MACHINE --project P", func(w *words) domain.Command {
-			return domain.Retry{Project: w.need("project"), Machine: w.arg(0), Origin: domain.By(by)}
-		}},
+		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --role R… --only-behind --max-parallel N" +
+			" --stop-after-failures N --max-failures N --healthy-for DURATION", deployCommand},
+		{"rollback PROJECT --to ENVIRONMENT --to-release VERSION --reason TEXT --max-parallel N", rollbackCommand},
+		{"retry MACHINE --project P --failed --skipped", retryCommand},
 		{"cancel DEPLOYMENT --kill --machine M --reason TEXT", cancelCommand},
 		{"pin PROJECT VERSION --in ENVIRONMENT --for DURATION --reason TEXT", func(w *words) domain.Command {
 			return domain.SetPin{Project: w.arg(0), Release: w.arg(1), Environment: w.need("in"), Until: w.until(),
@@ -90,8 +86,26 @@ func reimageCommand(w *words) domain.Command {
 
 func deployCommand(w *words) domain.Command {
 	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.machineFlag("machine"),
-		Exclude: w.machineFlag("exclude"), MaxParallel: w.amount("max-parallel"),
-		StopAfterFailures: w.number("stop-after-failures"), MaxFailures: w.amount("max-failures"), HealthyFor: w.duration("healthy-for"), Origin: domain.By(by)}
+		Exclude: w.machineFlag("exclude"), Roles: w.flags["role"], OnlyBehind: w.flag("only-behind") != "",
+		MaxParallel:       w.amount("max-parallel"),
+		StopAfterFailures: w.number("stop-after-failures"), MaxFailures: w.amount("max-failures"),
+		HealthyFor: w.duration("healthy-for"), Origin: domain.By(by)}
+}
+
+func rollbackCommand(w *words) domain.Command {
+	return domain.Rollback{Project: w.arg(0), Environment: w.need("to"), Release: w.flag("to-release"),
+		Reason: w.flag("reason"), MaxParallel: w.amount("max-parallel"), Origin: domain.By(by)}
+}
+
+// retryCommand retries a project on a machine, or with --failed or --skipped the parts of a deployment.
+func retryCommand(w *words) domain.Command {
+	failed, skipped := w.flag("failed") != "", w.flag("skipped") != ""
+	if !failed && !skipped {
+		return domain.Retry{Project: w.need("project"), Machine: w.arg(0), Origin: domain.By(by)}
+	}
+	id, err := w.runner.deployment(w.arg(0))
+	w.note(err)
+	return domain.RetryDeployment{Deployment: id, Failed: failed, Skipped: skipped, Origin: domain.By(by)}
 }
 
 func cancelCommand(w *words) domain.Command {

@@ -49,7 +49,7 @@ var argumentNames = map[string][]completer{
 	"deploy":                  {ofKind(&projectKind), releasesOf},
 	"rollback":                {ofKind(&projectKind)},
 	"cancel":                  {openDeployments},
-	"retry":                   {ofKind(&machineKind)},
+	"retry":                   {machinesOrDeployments},
 	"logs":                    {ofKind(&deploymentKind), machinesOf},
 	"pin":                     {ofKind(&projectKind), releasesOf},
 	"unpin":                   {ofKind(&projectKind)},
@@ -361,4 +361,12 @@ func commandsOf(q *completion) (all []string) {
 		}
 	}
 	return all
+}
+
+// machinesOrDeployments completes what retry takes: a deployment after --failed or --skipped, otherwise a machine.
+func machinesOrDeployments(q *completion) []string {
+	if q.cmd.Flags().Changed("failed") || q.cmd.Flags().Changed("skipped") {
+		return q.named(&deploymentKind)
+	}
+	return q.named(&machineKind)
 }

@@ -41,6 +41,8 @@ type deploymentRequest struct {
 	Environment string   `json:"environment"`
 	Machines    []string `json:"machines"`
 	Exclude     []string `json:"exclude"`
+	Roles       []string `json:"roles,omitempty"`
+	OnlyBehind  bool     `json:"onlyBehind,omitempty"`
 	HealthyFor  string   `json:"healthyFor,omitempty"`
 	// MaxParallel and StopAfter are nil if their flags are not given.
 	MaxParallel *domain.Amount `json:"maxParallel"`
@@ -63,12 +65,16 @@ func deployVerb(a *app) *cobra.Command {
 		long: "Deploy a release to all machines of an environment that are in the project's scope, whether or\n" +
 			"not they are up to date. When the deployment succeeds, the release becomes the wanted release of\n" +
 			"the environment. Print the id of the deployment.\n\n" +
-			"With --machine, deploy only to these machines and hold them at the release.\n\n" +
+			"With --only-behind, leave out the machines that have the release already. With --machine or --role,\n" +
+			"deploy only to these machines, or to the machines with one of these roles, and hold them at the\n" +
+			"release unless it is the wanted one.\n\n" +
 			"If none of the machines can take a release now, the command warns before it writes anything. On\n" +
 			"a terminal, it also asks for confirmation unless --yes is given. Any answer other than y or yes\n" +
 			"deploys nothing and ends with exit code 1.",
 		example: "drover deploy shop 1.4.3 --to production --wait --timeout 20m\n" +
 			"drover deploy shop 1.4.3 --to production --machine web-01\n" +
+			"drover deploy shop 1.4.3 --to production --role edge\n" +
+			"drover deploy shop 1.4.3 --to production --only-behind\n" +
 			"drover deploy shop 1.4.3 --to production --exclude web-09 --max-parallel 5",
 	}
 	c := cmd.command()
@@ -93,6 +99,8 @@ func deployVerb(a *app) *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&d.Environment, "to", "", "`ENVIRONMENT` to deploy to")
 	flags.StringSliceVar(&d.Machines, "machine", nil, "deploy only to this `MACHINE`; repeatable")
+	flags.StringSliceVar(&d.Roles, "role", nil, "deploy only to the machines with this `ROLE`; repeatable")
+	flags.BoolVar(&d.OnlyBehind, "only-behind", false, "leave out the machines that have the release already")
 	flags.StringSliceVar(&d.Exclude, "exclude", nil, "leave out this `MACHINE`; repeatable")
 	flags.Var(&parallel, "max-parallel",
 		"maximum `NUMBER` or percentage of machines at once, such as 5 or 25%; 0: no limit; default: the setting of the project")
@@ -105,6 +113,10 @@ func deployVerb(a *app) *cobra.Command {
 	flags.StringVar(&d.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
 	flags.BoolVar(&yes, "yes", false, "deploy without confirmation, even if no machine can take the release now")
 	w.flags(c)
+	for _, pair := range [][]string{{"role", "machine"}, {"role", "exclude"}, {"only-behind", "machine"},
+		{"only-behind", "role"}} {
+		c.MarkFlagsMutuallyExclusive(pair...)
+	}
 	return c
 }
 
@@ -136,47 +148,6 @@ func (a *app) deploy(ctx context.Context, w *waiter, path string, body any, sent
 		return nil
 	}
 	return w.until(ctx, written)
-}
-
-func rollbackVerb(a *app) *cobra.Command {
-	var environment string
-	w := &waiter{app: a}
-	cmd := verb{
-		exits: waitExits(exits{exitMissing: "the project or environment does not exist",
-			exitConflict: "there is no previous release, or another release is pinned"}),
-		use: "rollback PROJECT --to ENV", short: "Deploy the previous release to an environment",
-		long: "Deploy the previous release to an environment. If a deployment of another release is running\n" +
-			"there or has failed, the previous release is the wanted release. Otherwise it is the last\n" +
-			"different release before the wanted one. Print the id of the deployment.",
-		example: "drover rollback shop --to production --wait",
-		run: func(ctx context.Context, args []string) error {
-			body := map[string]string{"project": args[0], "environment": environment}
-			return a.deploy(ctx, w, client.Path("rollback"), body, args[0]+" is being rolled back in "+environment)
-		},
-	}.command()
-	cmd.Flags().StringVar(&environment, "to", "", "`ENVIRONMENT` to roll back")
-	w.flags(cmd)
-	return cmd
-}
-
-func retryVerb(a *app) *cobra.Command {
-	var project string
-	w := &waiter{app: a}
-	cmd := verb{
-		exits: waitExits(exits{exitMissing: "the project or machine does not exist",
-			exitConflict: "there is no release to retry, or another release is pinned"}),
-		use: "retry MACHINE --project P", short: "Retry the deployment on one machine",
-		long: "Deploy a release again to one machine: the release of the last attempt if that did not succeed,\n" +
-			"otherwise the wanted release. Print the id of the deployment.",
-		example: "drover retry web-01 --project shop --wait",
-		run: func(ctx context.Context, args []string) error {
-			body := map[string]string{"project": project, "machine": args[0]}
-			return a.deploy(ctx, w, client.Path("retry"), body, "the deployment of "+project+" is being retried on "+args[0])
-		},
-	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` to deploy")
-	w.flags(cmd)
-	return cmd
 }
 
 // lifetimeFlags holds the flags --for and --reason of pins and holds.

@@ -16,7 +16,9 @@ func pinVerb(a *app) *cobra.Command {
 		exits: writeExits(exits{exitMissing: "the project, release or environment does not exist"}),
 		use:   "pin PROJECT VERSION --in ENV", short: "Pin an environment to a release",
 		long: "Pin an environment to a release. The release is wanted there, and no other release of the\n" +
-			"project can be deployed until the pin is lifted or expires.",
+			"project can be deployed until the pin is lifted or expires.\n\n" +
+			"Open deployments of other releases in the environment are cancelled. Machines that have started\n" +
+			"them finish and are held as they are then; the others do not start.",
 		example: `drover pin shop 1.4.2 --in production --for 48h --reason "sale weekend"`,
 		run: func(ctx context.Context, args []string) error {
 			return a.postWithLifetime(ctx, l, client.Path("pins"),

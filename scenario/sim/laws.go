@@ -151,11 +151,11 @@ func (l *ledger) checkCause(w *deploymentState, h *machineState, named domain.De
 	}
 }
 
-// checkScope checks in the fold which machines an environment-wide deployment goes to.
+// checkScope checks in the fold which machines a person's deployment goes to.
 func (p *cluster) checkScope(w *deploymentState) {
 	d := p.audit.Deployments[w.id]
 	for name, h := range p.ledger.machines {
-		want := inScope(h, w.Environment, w.project.settings.Roles) && !slices.Contains(w.Exclude, name)
+		want := p.ledger.targets(w, h)
 		if got := d != nil && d.Parts[name] != nil; got != want {
 			p.violate("law 14: people and the engine use the same scope", "%s in %s as %v: part of %s %v, not %v", name,
 				h.Environment, h.Roles, w.Release, got, want)

@@ -109,27 +109,35 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 	}
 	a.deployments = append(a.deployments, w)
 	l.deployments[w.id] = w
-	for _, named := range e.Machines {
-		if h := l.machines[named.Name]; h != nil && w.person() {
-			w.covers[named.Name] = true
-			l.installation(a, h).failures = 0
+	l.supersede(w)
+	defer l.shareOut(w)
+	if w.person() {
+		l.cluster.checkScope(w)
+	}
+	for _, h := range l.machines {
+		if w.person() && l.targets(w, h) {
+			held := w.selects() && l.heldByPerson(a, h)
+			w.covers[h.Name] = !held
+			if !held || e.Kind == domain.EnvironmentWide {
+				l.installation(a, h).failures = 0
+			}
 		}
 	}
-	defer l.shareOut(w)
-	if e.Kind != domain.EnvironmentWide {
-		return
+	if e.Kind == domain.EnvironmentWide {
+		l.applyWide(w)
 	}
-	l.cluster.checkScope(w)
+}
+
+// applyWide records what an environment-wide deployment means for machines without a part.
+func (l *ledger) applyWide(w *deploymentState) {
+	a, e := w.project, w.DeploymentQueued
 	for _, h := range l.machines {
-		r := l.installation(a, h)
 		switch {
 		case !inScope(h, e.Environment, a.settings.Roles):
 		case slices.Contains(e.Exclude, h.Name):
 			l.holdAsItIs(w, h, domain.ExcludedHold)
 		default:
-			r.failures = 0
-			k := r.holds.strongest()
-			w.covers[h.Name] = k == nil || k.deployment != nil
+			l.installation(a, h).failures = 0
 		}
 	}
 	for _, kept := range l.cleanedUp {
@@ -163,7 +171,7 @@ func (l *ledger) applyDeployment(fact domain.Event) {
 		if w := l.deployments[e.Deployment]; w != nil && w.ended == "" {
 			w.ended = e.State
 			l.checkEnd(w)
-			if w.person() && !w.project.gone && !w.environmentGone {
+			if w.person() && !w.repairs() && !w.project.gone && !w.environmentGone {
 				l.updateHolds(w)
 				l.countTolerated(w)
 			}
@@ -298,7 +306,9 @@ func (l *ledger) applyClaim(w *deploymentState, machine string, e domain.PartCla
 	if r.person == nil || r.person.queued < w.queued {
 		r.person = w
 	}
-	r.holds.end(w.outdates)
+	if !w.repairs() {
+		r.holds.end(w.outdates)
+	}
 }
 
 func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
@@ -320,6 +330,9 @@ func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
 		}
 		if here {
 			l.outcome(s, r)
+			if s.deployment.repairs() {
+				l.endRepair(s, r)
+			}
 		}
 	case byAgent && !s.reported:
 		s.reported = true

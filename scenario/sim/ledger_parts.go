@@ -20,14 +20,13 @@ func (s *share) unclaimed() bool { return !s.claimed && !s.ended }
 // shareOut records the parts of a deployment that was just queued. A person's part ends the unclaimed parts of older
 // deployments on its machine.
 func (l *ledger) shareOut(w *deploymentState) {
-	if w.Kind == domain.EnvironmentWide {
-		l.supersede(w)
-		for name := range w.covers {
-			l.addShare(w, name, !w.covers[name])
-		}
+	for name := range w.covers {
+		l.addShare(w, name, !w.covers[name])
 	}
 	for _, named := range w.Machines {
-		l.addShare(w, named.Name, false)
+		if w.shares[named.Name] == nil && (l.machines[named.Name] == nil || !w.person()) {
+			l.addShare(w, named.Name, false)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.shares)) {
 		if s := w.shares[name]; s.unclaimed() && w.freeSlot() {
@@ -53,10 +52,11 @@ func (l *ledger) addShare(w *deploymentState, machine string, held bool) {
 	}
 }
 
-// supersede ends the unclaimed parts of older environment-wide deployments in the environment.
+// supersede ends the unclaimed parts of the environment-wide deployments that an environment-wide one replaces.
 func (l *ledger) supersede(w *deploymentState) {
 	for _, older := range w.project.deployments {
-		if older != w && older.Kind == domain.EnvironmentWide && older.Environment == w.Environment {
+		if older != w && w.Kind == domain.EnvironmentWide && older.Kind == domain.EnvironmentWide &&
+			older.Environment == w.Environment {
 			older.withdraw(nil)
 		}
 	}

@@ -91,8 +91,7 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 		}
 		delete(l.projects, name)
 	case domain.PinSet:
-		a.pins[e.Environment] = e.Release
-		l.forgive(a, e.Environment)
+		l.applyPin(a, e)
 	case domain.PinLifted:
 		l.cluster.checkExpiry(l.origin, "the pin of "+name+" in "+e.Environment, e.Reason)
 		delete(a.pins, e.Environment)

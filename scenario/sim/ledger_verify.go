@@ -92,6 +92,9 @@ func (l *ledger) endVerification(s *partState, state domain.PartState) {
 	s.ended, s.result = true, state
 	s.deployment.shares[s.machine.Name].ended = true
 	r := l.installation(s.deployment.project, s.machine)
+	if l.known(s.machine.Name) == s.machine && s.deployment.repairs() && !s.deployment.project.gone {
+		defer l.endRepair(s, r)
+	}
 	switch here := l.known(s.machine.Name) == s.machine && !s.deployment.project.gone; {
 	case !here || state == domain.PartCancelled:
 	case state == domain.PartSucceeded:
@@ -143,13 +146,9 @@ func (l *ledger) endReplaced(w *deploymentState) {
 
 // goesTo reports whether a person's deployment that is being queued has a part on a machine that can start.
 func (l *ledger) goesTo(w *deploymentState, machine string) bool {
-	if w.Kind != domain.EnvironmentWide {
-		return slices.ContainsFunc(w.Machines, func(m domain.DeploymentMachine) bool { return m.Name == machine })
-	}
 	h := l.machines[machine]
-	if !inScope(h, w.Environment, w.project.settings.Roles) {
-		return false
+	if h == nil {
+		return w.names(machine)
 	}
-	k := l.installation(w.project, h).holds.strongest()
-	return !slices.Contains(w.Exclude, machine) && (k == nil || k.deployment != nil)
+	return l.targets(w, h) && !(w.selects() && l.heldByPerson(w.project, h))
 }

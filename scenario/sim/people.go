@@ -91,6 +91,10 @@ func (p *cluster) deployWide(st step) {
 		c.MaxParallel = &n
 		words = append(words, "--max-parallel", n.String())
 	}
+	if st.b%9 == 2 {
+		c.OnlyBehind = true
+		words = append(words, "--only-behind")
+	}
 	if st.b%11 == 5 {
 		n := 1
 		c.StopAfterFailures = &n
@@ -162,6 +166,33 @@ func (p *cluster) retry(st step) {
 	s, project, _ := p.pick(st)
 	m := p.machine(st.b)
 	p.do(s, domain.Retry{Project: project, Machine: m, Origin: domain.By(by)}, "retry", m, "--project", project)
+}
+
+// deployRole deploys to the machines with a role.
+func (p *cluster) deployRole(st step) {
+	s, project, environment := p.pick(st)
+	version, role := p.version(s, project, st.b), []string{"web", "db"}[st.b/20%2]
+	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Roles: []string{role},
+		Origin: domain.By(by)}, "deploy", project, version, "--to", environment, "--role", role)
+}
+
+// repair retries the failed or skipped parts of one of the last deployments of a project.
+func (p *cluster) repair(st step) {
+	s, project, _ := p.pick(st)
+	a := p.ledger.projects[project]
+	if a == nil || len(a.deployments) == 0 {
+		return
+	}
+	w := a.deployments[len(a.deployments)-1-st.b/4%min(6, len(a.deployments))]
+	c := domain.RetryDeployment{Deployment: w.id, Failed: st.b%4 != 1, Skipped: st.b%4 > 0, Origin: domain.By(by)}
+	words := []string{"retry", p.transcript.deployment(w.id)}
+	if c.Failed {
+		words = append(words, "--failed")
+	}
+	if c.Skipped {
+		words = append(words, "--skipped")
+	}
+	p.do(s, c, words...)
 }
 
 // cancel cancels one of the open deployments.

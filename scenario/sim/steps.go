@@ -73,6 +73,8 @@ var actions = []action{
 	{"exclude", 2, people, (*cluster).deployExcluding},
 	{"rollback", 2, people, (*cluster).rollback},
 	{"retry", 2, people, (*cluster).retry},
+	{"repair", 4, people, (*cluster).repair},
+	{"role", 2, people, (*cluster).deployRole},
 	{"cancel", 4, people, (*cluster).cancel},
 	{"pin", 3, people, (*cluster).pin},
 	{"unpin", 2, people, (*cluster).unpin},
