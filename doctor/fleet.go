@@ -30,6 +30,9 @@ func references(v *projections.View, _ projections.Age, _ Vitals) (found []Findi
 		for _, environment := range sorted(p.Environments) {
 			found = append(found, pinReferences(v, p, environment)...)
 		}
+		for _, environment := range sorted(p.Settings.Overrides.Environments) {
+			found = append(found, overrideReferences(v, p, environment)...)
+		}
 	}
 	for _, id := range sorted(v.Tokens) {
 		found = append(found, tokenReferences(v, v.Tokens[id])...)
@@ -103,6 +106,14 @@ func triggerReferences(v *projections.View, p *projections.Project, t *domain.Tr
 			Fix:  fmt.Sprintf("drover get %s -o yaml > file.yaml (fix the file, then run: drover apply -f file.yaml)", thing)})
 	}
 	return append(found, roleReferences("trigger "+p.Name+"/"+t.Name, t.Settings.Roles, roles, thing)...)
+}
+
+func overrideReferences(v *projections.View, p *projections.Project, environment string) []Finding {
+	if v.Environments[environment] != nil {
+		return nil
+	}
+	return []Finding{{Severity: Warn, Text: fmt.Sprintf("project %s has overrides for environment %s, which does not exist",
+		p.Name, environment), Fix: "remove the overrides from the file of the project and apply it"}}
 }
 
 func pinReferences(v *projections.View, p *projections.Project, environment string) []Finding {

@@ -216,22 +216,14 @@ func (c Deploy) check(w World) (*Project, *Rejection) {
 	return p, c.checkRoles(w, p)
 }
 
-// checkRoles rejects a deployment to a machine of which two roles disagree on a variable of the release.
+// checkRoles rejects a deployment that names a machine of which two roles disagree on a variable of the release. An
+// environment-wide deployment skips such a machine: an agent that chose its roles must not stop the others (law 30).
 func (c Deploy) checkRoles(w World, p *Project) *Rejection {
 	release := p.Releases[c.Release]
-	if len(release.Roles) < 2 {
-		return nil
-	}
-	for _, m := range w.MachinesIn(c.Environment) {
-		named := slices.Contains(c.Machines, m.Name)
-		if !named && (len(c.Machines) > 0 || slices.Contains(c.Exclude, m.Name) ||
-			w.Hold(c.Project, m.Name, ManualHold) != nil) || !InScope(m, c.Environment, p.Settings.Roles, nil) {
-			continue
-		}
-		if d := release.Disagreement(c.Environment, m.Roles); d != nil {
-			return conflict("machine %s cannot get release %s: %s", m.Name, c.Release, d).
-				hint("set %s under overrides.environments.%s, remove one of the roles, or exclude the machine", d.Name,
-					c.Environment)
+	for _, name := range c.Machines {
+		if d := release.Disagreement(c.Environment, w.Machine(name).Roles); d != nil {
+			return conflict("machine %s cannot get release %s: %s", name, c.Release, d).
+				hint("set %s under overrides.environments.%s, or remove one of the roles", d.Name, c.Environment)
 		}
 	}
 	return nil

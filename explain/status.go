@@ -161,7 +161,7 @@ func (s *Status) add(v *projections.View, p *projections.Project, environment st
 			exhausted = append(exhausted, m)
 		}
 		if h := m.Hold(p.Name); h != nil && h.Kind == domain.ManualHold {
-			text := "held" + names.by(h.Origin) + reasonOf(h.Reason)
+			text := "held" + names.by(h.Origin) + domain.InParentheses(h.Reason)
 			held[text] = append(held[text], h)
 		}
 	}
@@ -173,13 +173,6 @@ func (s *Status) add(v *projections.View, p *projections.Project, environment st
 			Count: len(held[text]), Text: fmt.Sprintf("%s of %s in %s: %s", machineCount(len(held[text])), p.Name, environment,
 				text), Command: "drover get machines --state held --project " + p.Name + " --environment " + environment})
 	}
-}
-
-func reasonOf(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (%s)", reason)
 }
 
 // openWide returns the newest environment-wide deployment of a project that is open in an environment and was not

@@ -34,7 +34,7 @@ type Disagreement struct {
 
 // VariablesOf returns what a machine with these roles gets from a release in an environment.
 func VariablesOf(r *domain.Release, environment string, roles []string) Variables {
-	all := Variables{Release: r.Version, Environment: environment, Roles: listOf(roles), Items: []Variable{},
+	all := Variables{Release: r.Version, Environment: environment, Roles: orEmpty(roles), Items: []Variable{},
 		Disagreements: []Disagreement{}}
 	values, disagreements := r.Values(environment, roles)
 	for _, v := range values {
@@ -45,9 +45,6 @@ func VariablesOf(r *domain.Release, environment string, roles []string) Variable
 	}
 	return all
 }
-
-// listOf returns the list, which is never nil.
-func listOf(names []string) []string { return append([]string{}, names...) }
 
 // VariablesTable returns the output of `variables`. The values that two roles set differently come last.
 func VariablesTable(all Variables) Table {

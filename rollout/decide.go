@@ -278,7 +278,10 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 	case d.Kind != domain.EnvironmentWide && count[domain.PartSucceeded] == 0 && count[domain.PartCancelled] > 0:
 		return domain.DeploymentCancelledState, withdrawalReason(d) // nothing changed, so succeeded would be wrong
 	}
-	if limited && d.Failures() > 0 {
+	switch {
+	case limited && d.Failures() > 0 && count[domain.PartSucceeded] == 0: // nothing has shown that the release works
+		return domain.DeploymentFailed, "parts-failed"
+	case limited && d.Failures() > 0:
 		return domain.DeploymentSucceeded, "with-failures"
 	}
 	return domain.DeploymentSucceeded, ""

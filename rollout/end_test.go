@@ -231,6 +231,10 @@ func TestMaxFailuresDecidesWhetherADeploymentSucceeds(t *testing.T) {
 			f.run(d, domain.PartLost, "web-02")
 			f.run(d, domain.PartSucceeded, "web-03")
 		}, domain.DeploymentSucceeded, "with-failures"},
+		"all machines failed, which are fewer than allowed": {domain.Count(16), nil, func(f *fleet, d domain.ID) {
+			f.run(d, domain.PartFailed, "web-01", "web-02")
+			f.run(d, domain.PartLost, "web-03")
+		}, domain.DeploymentFailed, "parts-failed"},
 		"a percentage is rounded down": {domain.Percent(66), nil, func(f *fleet, d domain.ID) {
 			f.run(d, domain.PartFailed, "web-01")
 			f.run(d, domain.PartLost, "web-02")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 
@@ -79,6 +80,11 @@ func (a *app) login(ctx context.Context, address, name string) (err error) {
 		return invalid("%v", err)
 	}
 	found := config.Context{Log: status.Log, Token: a.token, CA: a.ca}
+	if found.CA != "" { // commands run in other folders
+		if found.CA, err = filepath.Abs(found.CA); err != nil {
+			return invalid("could not resolve --ca %s: %v", quoted(a.ca), err)
+		}
+	}
 	if key := proven.Load(); key != nil && !key.IsZero() {
 		found.ServerKey = key.String()
 	}

@@ -240,7 +240,7 @@ func (l *ledger) checkTolerance(w *deploymentState) {
 	if w.MaxFailures == nil {
 		return
 	}
-	allowed, failures := w.MaxFailures.Number, 0
+	allowed, failures, successes := w.MaxFailures.Number, 0, 0
 	if w.MaxFailures.Percent {
 		allowed = allowed * len(w.shares) / 100
 	}
@@ -248,12 +248,18 @@ func (l *ledger) checkTolerance(w *deploymentState) {
 		if s.result == domain.PartFailed || s.result == domain.PartLost {
 			failures++
 		}
+		if s.result == domain.PartSucceeded {
+			successes++
+		}
 	}
 	switch {
+	case failures > 0 && successes == 0 && w.ended == domain.DeploymentSucceeded:
+		l.cluster.violate("law 10: a release that failed on every machine is not wanted", "%s: %s with %d failures",
+			l.cluster.transcript.deployment(w.id), w.ended, failures)
 	case failures > allowed && w.ended != domain.DeploymentFailed:
 		l.cluster.violate("law 27: a deployment with too many failures fails", "%s: %s with %d failures, allowed are %d",
 			l.cluster.transcript.deployment(w.id), w.ended, failures, allowed)
-	case failures <= allowed && w.ended == domain.DeploymentFailed && w.Unavailable != domain.FailUnavailable:
+	case failures <= allowed && successes > 0 && w.ended == domain.DeploymentFailed && w.Unavailable != domain.FailUnavailable:
 		l.cluster.violate("law 27: failures within maxFailures do not fail a deployment", "%s failed with %d of %d",
 			l.cluster.transcript.deployment(w.id), failures, allowed)
 	}

@@ -37,7 +37,7 @@ type partState struct {
 	result     domain.PartState
 	reported   bool
 	failedAt   time.Duration // when it ended without success
-	before     string // the release on the disk when the claim counted
+	before     string        // the release on the disk when the claim counted
 	// watch is the verification of a part whose agent reported a success; nil before that, and without healthyFor.
 	watch *verification
 }
