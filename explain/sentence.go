@@ -54,7 +54,16 @@ func Sentence(v *projections.View, age projections.Age, verdict triggers.Verdict
 		return ""
 	}
 	a := subject{v, p, m, verdict, age, names}
-	return sentence(a) + a.lostState()
+	return a.withBlock(sentence(a)) + a.lostState()
+}
+
+// withBlock adds to a sentence that the machine starts no parts, unless the sentence contains it already.
+func (a subject) withBlock(sentence string) string {
+	reported := Reported(a.m, Blocking)
+	if reported == "" || strings.Contains(sentence, reported) {
+		return sentence
+	}
+	return fmt.Sprintf("%s Machine %s starts no parts: %s.", sentence, a.m.Name, reported)
 }
 
 // lostState says which success the machine has lost, if there is one. It explains why the actual release is unknown.

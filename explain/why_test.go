@@ -104,6 +104,10 @@ func TestWhyExplainsTheVerdictAndWhatWouldChangeIt(t *testing.T) {
 		}, "deployment-running", []string{"all of its parts have ended"}},
 		"blocked": {func(l *projectionstest.History) { full(l) }, "machine-blocked", []string{
 			"Machine web-01 starts no parts: its agent reports that the disk of its data folder is full (/srv: no space), since "}},
+		"disabled and blocked": {func(l *projectionstest.History) {
+			full(l)
+			l.Add("machine/web-01", domain.MachineDisabled{})
+		}, "machine-unavailable", []string{"to make it deployable. Machine web-01 starts no parts: its agent reports that the disk"}},
 		"running on a blocked machine": {func(l *projectionstest.History) {
 			full(l)
 			l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/droverhq/drover/internal/ownership"
 )
 
 // probeBytes is how much Check writes. A part needs less for its entries and scripts, so an agent that has just written
@@ -96,6 +98,9 @@ func (j *Journal) present() (bool, error) {
 // system, because the right one may only be unmounted, and a folder that another agent has used.
 func (j *Journal) makeAgain() error {
 	if err := os.MkdirAll(j.data, 0o700); err != nil {
+		return err
+	}
+	if err := ownership.Check(j.data, ownEntries...); err != nil {
 		return err
 	}
 	if moved, err := j.moved(); err != nil || moved {

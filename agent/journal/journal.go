@@ -16,6 +16,7 @@ import (
 	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/internal/ownership"
 )
 
 // State is the progress of a part.
@@ -82,11 +83,20 @@ type heldEntry struct {
 	written bool
 }
 
+// ownEntries are what this package writes or deletes in the data folder. Operators write secrets.env, which may be a link.
+var ownEntries = []string{"agent.lock", "identity.json", "memory.json", "server.json", "journal", "parts", "health"}
+
 // Open locks and reads the data folder, and creates missing files. It returns the entries that an earlier run of the
 // agent left. Its errors are written for operators. If another agent uses the folder, the error is *InUse. A damaged
 // memory is not an error; see Quarantined.
 func Open(data string) (*Journal, []Entry, error) {
-	for _, folder := range []string{data, filepath.Join(data, "journal"), filepath.Join(data, "parts")} {
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("create the data folder: %w", err)
+	}
+	if err := ownership.Check(data, ownEntries...); err != nil {
+		return nil, nil, err
+	}
+	for _, folder := range []string{filepath.Join(data, "journal"), filepath.Join(data, "parts")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, nil, fmt.Errorf("create the data folder: %w", err)
 		}

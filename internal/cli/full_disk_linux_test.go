@@ -66,3 +66,56 @@ func (s *fixture) readyz() string {
 	require.NoError(s.t, err)
 	return text.String()
 }
+
+func TestAgentWithFullDiskReportsItUntilSpaceIsFree(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	disk := filepath.Join(s.Folder, "web-01") // the agent's data folder
+	require.NoError(t, os.MkdirAll(disk, 0o700))
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+		without(t, "permission to mount a small disk: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	s.server()
+	ran := s.shop()
+	s.agent("web-01")
+	s.eventually("the agent is connected", func() bool { return strings.Contains(s.ok("get", "machines"), "online") })
+
+	filler := filepath.Join(disk, "filler")
+	fill(t, filler)
+	s.ok("release", "create", "shop", "1.0")
+	s.ok("deploy", "shop", "1.0", "--to", "production")
+	const problem = "starts no parts: its agent reports that the disk of its data folder is full (" // + the folder
+	s.eventually("doctor reports the full disk", func() bool {
+		stdout, _, _ := s.run("doctor")
+		return strings.Contains(stdout, "machine web-01 "+problem)
+	})
+	for _, args := range [][]string{{"why", "web-01", "--project", "shop"}, {"describe", "machine", "web-01"}, {"get", "machines", "-o", "wide"}} {
+		require.Contains(t, s.ok(args...), "its agent reports that the disk of its data folder is full ("+disk+": no space left on device), since ", args)
+	}
+	require.NoFileExists(t, ran)
+
+	require.NoError(t, os.Remove(filler))
+	s.eventually("the machine has the release", func() bool { return s.has("web-01", "1.0") })
+	stdout, _, _ := s.run("doctor")
+	require.Contains(t, stdout, "no agent reports a problem of its machine")
+}
+
+func TestFoldersThatOthersCanChangeAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	require.NoError(t, os.MkdirAll(s.data, 0o700))
+	require.NoError(t, os.Chmod(s.data, 0o777)) //nolint:gosec // this is what the test is about
+	_, stderr, code := s.run("server", "--data", s.data)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "every user of this machine can change "+s.data+" (mode 0777); run: chmod o-w "+s.data)
+	require.NoError(t, os.Chmod(s.data, 0o700))
+	s.server()
+
+	data := filepath.Join(s.Folder, "web-01")
+	require.NoError(t, os.MkdirAll(data, 0o700))
+	require.NoError(t, os.Symlink(t.TempDir(), filepath.Join(data, "parts")))
+	_, stderr, code = s.run("agent", "--name", "web-01", "--data", data, "--join", strings.TrimSpace(s.ok("token", "create", "--join")))
+	require.NotEqual(t, 0, code)
+	require.Contains(t, stderr, filepath.Join(data, "parts")+" is a link, and drover follows no links among its own files")
+}

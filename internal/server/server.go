@@ -25,6 +25,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/internal/accesslog"
 	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/internal/ownership"
 	"github.com/droverhq/drover/internal/transport"
 	"github.com/droverhq/drover/internal/witness"
 	"github.com/droverhq/drover/projections"
@@ -221,7 +222,7 @@ func makeData(folder string) error {
 		}
 		return fmt.Errorf("create data folder %s: %w; choose another with --data", filepath.Clean(folder), err)
 	}
-	return nil
+	return ownership.Check(folder, "drover.db", "drover.db-wal", "drover.db-shm", snapshotName, runningFolder, accesslog.Name)
 }
 
 // open folds the log, records the start of this server in it, and sets up the API.
