@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/api/client"
 )
 
@@ -38,7 +39,8 @@ func TestKilledAgentReportsItsStepInterruptedAndKillsOrphans(t *testing.T) {
 	require.Equal(t, "out\n\ndrover: the agent stopped while this step was running\n", output)
 	require.Equal(t, client.End{
 		Deployment: "d-1", State: "failed", Reason: "interrupted", Step: "step-1",
-		Detail: "the agent stopped while step step-1 was running; it is unknown how far the step got",
+		Detail: "the agent stopped while step step-1 was running; it is unknown how far the step got " +
+			"(if the step restarts the agent, it must do that after its end: " + run.Recipe + ")",
 	}, end)
 	w := work("d-1", "echo again >> "+folder+"/count")
 	c.send(t, client.ToAgent{Offer: &w})

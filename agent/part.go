@@ -114,7 +114,8 @@ func (s *session) recoverRunning(entry journal.Entry) {
 	}
 	detail := "the agent stopped before the first step started"
 	if entry.Step != "" {
-		detail = "the agent stopped while step " + entry.Step + " was running; it is unknown how far the step got"
+		detail = "the agent stopped while step " + entry.Step + " was running; it is unknown how far the step got " +
+			"(if the step restarts the agent, it must do that after its end: " + run.Recipe + ")"
 	}
 	s.finish(p, run.InterruptedEnd(entry.Deployment, entry.Step, detail))
 }

@@ -90,7 +90,12 @@ func (r *Release) limit(s Sees) bool {
 	return s.may(r.Project, "")
 }
 
-func (d *Deployment) limit(s Sees) bool { return s.may(d.Project, d.Environment) }
+func (d *Deployment) limit(s Sees) bool {
+	for i := range d.Machines {
+		d.Machines[i].WaitsFor = d.Machines[i].WaitsFor.visibleTo(s)
+	}
+	return s.may(d.Project, d.Environment)
+}
 
 func (c *Candidate) limit(s Sees) bool { return s.may(c.Project, c.environment) }
 

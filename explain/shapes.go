@@ -113,6 +113,8 @@ type DeploymentMachine struct {
 	Detail     string     `json:"detail,omitempty"`
 	StartedAt  *time.Time `json:"startedAt"`
 	FinishedAt *time.Time `json:"finishedAt"`
+	// WaitsFor is the part of another deployment that runs on the machine, while this part waits for it.
+	WaitsFor *Occupant `json:"waitsFor,omitempty"`
 }
 
 // Candidate is a machine for which a trigger requested a deployment, with its current verdict.
@@ -155,7 +157,9 @@ type Why struct {
 	Verdict string `json:"verdict"` // wait, none, deploy
 	Reason  string `json:"reason"`
 	// Sentence explains the reason: the situation of the machine and what would change it.
-	Sentence string    `json:"sentence"`
+	Sentence string `json:"sentence"`
+	// WaitsFor is the part that runs on the machine, while another part of the project waits for it.
+	WaitsFor *Occupant `json:"waitsFor,omitempty"`
 	Causes   []string  `json:"causes"`  // "#12 MachineCameOnline"
 	History  []History `json:"history"` // the newest MaxHistory lines, oldest first
 	At       string    `json:"at"`      // the log position of the answer

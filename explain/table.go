@@ -174,8 +174,16 @@ func counted(list []DeploymentMachine) string {
 // PartsTable returns the parts of one deployment as a table.
 func PartsTable(list []DeploymentMachine) Table {
 	return table("MACHINE STATE REASON STARTED FINISHED DETAIL", list, func(m DeploymentMachine) []string {
-		return []string{m.Name, m.State, dash(m.Reason), instant(m.StartedAt), instant(m.FinishedAt), dash(m.Detail)}
+		return []string{m.Name, m.State, dash(m.Reason), instant(m.StartedAt), instant(m.FinishedAt), dash(m.detail())}
 	})
+}
+
+// detail returns what the agent reported, or what the part waits for.
+func (m DeploymentMachine) detail() string {
+	if m.Detail == "" && m.WaitsFor != nil {
+		return m.WaitsFor.String()
+	}
+	return m.Detail
 }
 
 // CandidatesTable returns the output of `get candidates`.

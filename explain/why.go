@@ -30,6 +30,7 @@ func WhyOf(v *projections.View, age projections.Age, project, machine string,
 	if flaps := Flaps(v, m); flaps != "" {
 		why.Sentence += " Note that " + flaps + "."
 	}
+	why.WaitsFor = occupantOf(v, p, m)
 	why.Causes = causesOf(verdict.Causes)
 	if len(verdict.Causes) == 0 {
 		why.Causes = settledCauses(v, project, machine)
@@ -94,6 +95,9 @@ func (w Why) Text(out io.Writer) error {
 	fmt.Fprintf(&b, "machine  %s\nproject  %s\nwanted   %s\nactual   %s\nverdict  %s: %s\n",
 		Line(w.Machine), Line(w.Project), orNone(w.Wanted), actual, w.Verdict, w.Reason)
 	fmt.Fprintf(&b, "         %s\n", Line(w.Sentence))
+	if w.WaitsFor != nil {
+		fmt.Fprintf(&b, "waits    %s\n", Line(w.WaitsFor.String()))
+	}
 	for i, cause := range w.Causes {
 		label := "causes "
 		if i > 0 {

@@ -51,7 +51,7 @@ func (q *Queries) Why(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 		}
 		q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) {
 			seen := explain.VisibleOf(v, in.Sees, past)
-			answers.Items = append(answers.Items, explain.WhyOf(v, age, project, in.Machine, seen, names))
+			answers.Items = append(answers.Items, in.limited(explain.WhyOf(v, age, project, in.Machine, seen, names)))
 		})
 	}
 	if err := q.cfg.Engine.Stopped(); err != nil {
@@ -80,9 +80,15 @@ func (q *Queries) whyAt(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 			return answers, err
 		}
 		seen := explain.VisibleOf(v, in.Sees, past)
-		answers.Items = append(answers.Items, explain.WhyOf(v, age, project, in.Machine, seen, names))
+		answers.Items = append(answers.Items, in.limited(explain.WhyOf(v, age, project, in.Machine, seen, names)))
 	}
 	return answers, nil
+}
+
+// limited leaves out what the reader must not see.
+func (in WhyInput) limited(why explain.Why) explain.Why {
+	explain.Limit(in.Sees, &why)
+	return why
 }
 
 // projects returns the projects to explain. A name that the log has never had is a problem.

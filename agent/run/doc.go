@@ -23,6 +23,7 @@
 //	script.go        Script: one script behind the start barrier, until it exits or times out
 //	group*.go        Group: the processes of a script, on Linux and elsewhere
 //	kill.go          a person's request to stop a part
+//	own_agent.go     a step that waits for the end of its own agent
 //	reap.go          the children of this process, and orphans that process 1 inherits
 //	environment.go   the environment of the steps
 //	home.go          the HOME of the steps

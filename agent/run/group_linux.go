@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,6 +108,23 @@ func readProcess(id int) (process, error) {
 	p.used = user + system
 	p.start, err = strconv.ParseUint(fields[19], 10, 64)
 	return p, err
+}
+
+// arguments returns the command line of the process.
+func (p process) arguments() []string {
+	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.id))
+	return strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
+}
+
+// ownUnit returns the service of systemd that this process belongs to; empty if it belongs to none.
+func ownUnit() string {
+	groups, _ := os.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(string(groups)) {
+		if unit := path.Base(strings.TrimSpace(line)); strings.HasSuffix(unit, ".service") {
+			return unit
+		}
+	}
+	return ""
 }
 
 // carries reports whether the process has this entry in its initial environment.

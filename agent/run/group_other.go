@@ -38,6 +38,10 @@ func (g Group) members() []process {
 
 func readProcess(int) (process, error) { return process{}, errors.ErrUnsupported }
 
+func (process) arguments() []string { return nil }
+
+func ownUnit() string { return "" }
+
 func (process) carries(string) bool { return false }
 
 // busy is false: the state of a process is unknown on this system.

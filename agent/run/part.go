@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/droverhq/drover/agent/output"
@@ -195,6 +196,7 @@ func (r *runner) script(index int, step domain.Step) (Script, error) {
 	s := Script{
 		Path: path, Folder: folder, Timeout: time.Duration(step.Timeout), Grace: r.Grace, Output: r.out,
 		Shebang: strings.HasPrefix(step.Run, "#!"), Kill: r.Kill.Asked(),
+		Stopping: r.Stopping,
 	}
 	if r.Starting != nil {
 		s.Starting = func(g Group) error { return r.Starting(step.Name, g) }
@@ -253,6 +255,13 @@ func (r *runner) judge(step domain.Step, exit Exit) *client.End {
 	switch {
 	case exit.Killed:
 		end.Reason, end.Detail = domain.KilledByPerson, fmt.Sprintf("step %q was stopped by %s", step.Name, r.Kill.By())
+	case exit.OwnAgent:
+		end.Reason, end.Detail = domain.AgentInterrupted, fmt.Sprintf("the agent was asked to stop while step %q was "+
+			"running, and the step waited for the end of the agent, which waits for the step; restart the agent after the "+
+			"step: %s", step.Name, Recipe)
+	case exit.Code == 128+int(syscall.SIGTERM) && r.stopping() && !exit.TimedOut && exit.Err == nil && !exit.Stopped:
+		end.Reason, end.Detail = domain.AgentInterrupted, fmt.Sprintf("step %q was ended by SIGTERM while the agent was "+
+			"asked to stop; if the step restarts the agent, it must do that after its end: %s", step.Name, Recipe)
 	case exit.Stopped:
 		end.Reason, end.Detail = domain.AgentInterrupted, fmt.Sprintf("step %q was killed because the agent was stopped",
 			step.Name)

@@ -33,6 +33,8 @@ type Script struct {
 	Timeout time.Duration
 	Grace   time.Duration // between SIGTERM and SIGKILL
 	Output  io.Writer
+	// Stopping, when it is closed, ends the script if it seems to wait for the end of this agent, see awaitsAgent.
+	Stopping <-chan struct{}
 	// Kill, when it is closed, ends the script like its timeout.
 	Kill <-chan struct{}
 	// Starting, if set, is called with the process group before the script's first line runs. If it returns an error,
@@ -45,6 +47,7 @@ type Exit struct {
 	Code     int // 128 + signal if a signal ended it
 	TimedOut bool
 	Killed   bool // Kill was closed
+	OwnAgent bool // it waited for the end of this agent
 	Timeout  time.Duration
 	Stopped  bool  // the context was done
 	Left     int   // processes that the script left running
@@ -65,9 +68,14 @@ func (s Script) Run(ctx context.Context) Exit {
 	exit := Exit{Timeout: s.Timeout}
 	timer := time.NewTimer(s.Timeout)
 	defer timer.Stop()
+	watching, done := context.WithCancel(ctx)
+	defer done()
 	select {
 	case <-r.exited:
 		s.clearAfterExit(ctx, r, &exit)
+	case <-s.waitsForAgent(watching, r.group):
+		exit.OwnAgent = true
+		_, exit.Stuck = r.group.clear(s.Grace)
 	case <-s.Kill:
 		if r.hasExited() { // the person was too late
 			s.clearAfterExit(ctx, r, &exit)
@@ -84,6 +92,37 @@ func (s Script) Run(ctx context.Context) Exit {
 	}
 	exit.Code = r.end()
 	return exit
+}
+
+// waitsForAgent returns a channel that is closed when the script has waited too long for the end of this agent.
+func (s Script) waitsForAgent(ctx context.Context, g Group) <-chan struct{} {
+	waits := make(chan struct{})
+	if s.Stopping == nil {
+		return nil
+	}
+	go func() {
+		select {
+		case <-s.Stopping:
+		case <-ctx.Done():
+			return
+		}
+		text, _ := os.ReadFile(s.Path)
+		for since := time.Now(); ; {
+			if !g.awaitsAgent(string(text)) {
+				since = time.Now()
+			}
+			if time.Since(since) >= ownAgentGrace {
+				close(waits)
+				return
+			}
+			select {
+			case <-time.After(ownAgentPoll):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return waits
 }
 
 // clearAfterExit ends what a script that has exited left running.

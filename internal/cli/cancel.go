@@ -2,10 +2,14 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/explain"
 )
 
 // killRequest is the body of POST /deployments/ID/kill.
@@ -40,13 +44,48 @@ func cancelVerb(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.wrote(written, "deployment "+args[0]+" is cancelled")
+			if err := a.wrote(written, "deployment "+args[0]+" is cancelled"); err != nil || a.structured() {
+				return err
+			}
+			a.printRunning(ctx, deployment, written.Position)
+			return nil
 		},
 	}.command()
 	cmd.Flags().BoolVar(&kill, "kill", false, "also stop the machines that have started the deployment")
 	cmd.Flags().StringVar(&k.Machine, "machine", "", "with --kill: stop only this `MACHINE`; the others finish")
 	cmd.Flags().StringVar(&k.Reason, "reason", "", "with --kill: record this `TEXT` in the event log as the reason")
 	return cmd
+}
+
+// maxRunning bounds how many machines printRunning names.
+const maxRunning = 5
+
+// printRunning says which machines finish a cancelled deployment, and how to stop them. The deployment is cancelled, so an
+// error of reading it changes nothing.
+func (a *app) printRunning(ctx context.Context, deployment, after string) {
+	var d explain.Deployment
+	if _, err := a.readAt(ctx, client.Path("deployments", deployment), query("after", after), &d); err != nil {
+		return
+	}
+	var running []string
+	for _, m := range d.Machines {
+		if m.State == string(domain.PartRunning) {
+			running = append(running, m.Name)
+		}
+	}
+	names := strings.Join(running[:min(len(running), maxRunning)], ", ")
+	switch more := len(running) - maxRunning; {
+	case len(running) == 0:
+		return
+	case len(running) == 1:
+		names += " is"
+	case more > 0:
+		names += fmt.Sprintf(" and %d more are", more)
+	default:
+		names += " are"
+	}
+	a.info("%s running release %s of %s and will finish; `drover cancel %s --kill` stops that", names, d.Release, d.Project,
+		deployment)
 }
 
 // kill cancels a deployment and asks the agents to stop its running parts.
