@@ -22,6 +22,7 @@ var rewrite = flag.Bool("rewrite", false, "write missing fixtures; existing fixt
 var sampleTime = time.Date(2026, 3, 14, 15, 9, 26, 535_000_000, time.UTC)
 
 func sampleSettings() ProjectSettings {
+	slots, healthyFor := Percent(25), Duration(2*time.Minute)
 	return ProjectSettings{
 		Roles:             []string{"api", "web"},
 		MaxParallel:       Count(10),
@@ -45,9 +46,9 @@ func sampleSettings() ProjectSettings {
 		},
 		Overrides: Overrides{
 			Environments: map[string]Override{
-				"production": {Values{map[string]string{"PORT": "443"}, []string{"TLS_KEY"}}},
+				"production": {Values{map[string]string{"PORT": "443"}, []string{"TLS_KEY"}}, &slots, &slots, &healthyFor},
 			},
-			Roles: map[string]Override{"web": {Values{map[string]string{"WORKERS": "8"}, []string{"WEB_KEY"}}}},
+			Roles: map[string]Override{"web": {Values{map[string]string{"WORKERS": "8"}, []string{"WEB_KEY"}}, &slots, nil, nil}},
 		},
 	}
 }
@@ -115,6 +116,7 @@ func realisticSamples() []Event {
 			FailUnavailable,
 			&Amount{1, true},
 			Duration(5 * time.Minute),
+			map[string]int{"web": 2},
 			"behind",
 			ann,
 		},

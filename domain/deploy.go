@@ -157,10 +157,14 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 	if r != nil {
 		return nil, r
 	}
+	settings := p.Settings.In(c.Environment)
 	q := DeploymentQueued{Kind: EnvironmentWide, Environment: c.Environment, Release: c.Release,
-		Exclude: SortedUnique(c.Exclude), MaxParallel: p.Settings.MaxParallel,
-		StopAfterFailures: p.Settings.StopAfterFailures, MaxFailures: p.Settings.MaxFailures,
-		Unavailable: p.Settings.Unavailable, HealthyFor: p.Settings.HealthyFor, Reason: c.Reason, Origin: c.Origin}
+		Exclude: SortedUnique(c.Exclude), MaxParallel: settings.MaxParallel,
+		StopAfterFailures: settings.StopAfterFailures, MaxFailures: settings.MaxFailures,
+		Unavailable: settings.Unavailable, HealthyFor: settings.HealthyFor, Reason: c.Reason, Origin: c.Origin}
+	if len(settings.Overrides.Roles) > 0 {
+		q.RoleSlots = settings.RoleSlots(c.Environment, w.MachinesIn(c.Environment))
+	}
 	if c.MaxParallel != nil {
 		q.MaxParallel = *c.MaxParallel
 	}

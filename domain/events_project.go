@@ -92,8 +92,10 @@ type (
 		MaxFailures *Amount `json:"maxFailures,omitempty"`
 		// HealthyFor is how long each machine must stay healthy before its part succeeds; 0 means no verification.
 		HealthyFor Duration `json:"healthyFor,omitempty"`
-		Reason     string   `json:"reason,omitempty"` // rollback, retry, or the reasons of the verdicts
-		Origin              // empty for an automatic deployment
+		// RoleSlots is how many parts on machines with a role may run at once, beside MaxParallel.
+		RoleSlots map[string]int `json:"roleSlots,omitempty"`
+		Reason    string         `json:"reason,omitempty"` // rollback, retry, or the reasons of the verdicts
+		Origin                   // empty for an automatic deployment
 	}
 	// PartsReleased allows machines to claim their parts of a deployment.
 	PartsReleased struct {

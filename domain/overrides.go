@@ -16,12 +16,74 @@ type Values struct {
 // Override contains the settings of a project for one environment, or for the machines of one role.
 type Override struct {
 	Values
+	// MaxParallel of an environment replaces that of the project. That of a role also bounds the parts on machines with
+	// the role. Nil: not overridden.
+	MaxParallel *Amount `json:"maxParallel,omitempty"`
+	// MaxFailures replaces MaxFailures and StopAfterFailures of the project; environments only.
+	MaxFailures *Amount `json:"maxFailures,omitempty"`
+	// HealthyFor replaces that of the project; environments only.
+	HealthyFor *Duration `json:"healthyFor,omitempty"`
 }
 
 // isZero reports whether nothing is overridden.
-func (o Override) isZero() bool { return len(o.Variables) == 0 && len(o.Secrets) == 0 }
+func (o Override) isZero() bool {
+	return len(o.Variables) == 0 && len(o.Secrets) == 0 && o.MaxParallel == nil && o.MaxFailures == nil &&
+		o.HealthyFor == nil
+}
 
-func (o Override) check() *Rejection { return checkVariables(o.Variables, o.Secrets) }
+func (o Override) check() *Rejection {
+	if o.MaxParallel != nil {
+		if r := o.MaxParallel.checkSlots(); r != nil {
+			return r
+		}
+	}
+	if r := o.MaxFailures.checkFailures(); r != nil {
+		return r
+	}
+	if d := o.HealthyFor; d != nil && (*d < 0 || *d > MaxAnyDuration) {
+		return invalidHealthyFor(*d)
+	}
+	return checkVariables(o.Variables, o.Secrets)
+}
+
+// In returns the settings of deployments to an environment.
+func (s ProjectSettings) In(environment string) ProjectSettings {
+	o := s.Overrides.Environments[environment]
+	if o.MaxParallel != nil {
+		s.MaxParallel = *o.MaxParallel
+	}
+	if o.MaxFailures != nil {
+		s.MaxFailures, s.StopAfterFailures = o.MaxFailures, 0
+	}
+	if o.HealthyFor != nil {
+		s.HealthyFor = *o.HealthyFor
+	}
+	return s
+}
+
+// RoleSlots returns the slots of the roles that have a limit, or nil. machines are those of the environment. A percentage is
+// one of the machines with the role that the project selects.
+func (s ProjectSettings) RoleSlots(environment string, machines []*Machine) map[string]int {
+	var slots map[string]int
+	for role, o := range s.Overrides.Roles {
+		if o.MaxParallel == nil {
+			continue
+		}
+		total := 0
+		for _, m := range machines {
+			if slices.Contains(m.Roles, role) && InScope(m, environment, s.Roles, nil) {
+				total++
+			}
+		}
+		if n := o.MaxParallel.SlotsOf(total); n > 0 {
+			if slots == nil {
+				slots = map[string]int{}
+			}
+			slots[role] = n
+		}
+	}
+	return slots
+}
 
 // Overrides are the settings of a project that differ by environment and by role.
 type Overrides struct {
@@ -66,6 +128,9 @@ func checkOverrides(kind string, all map[string]Override, limit int) *Rejection 
 		r := CheckName(kind, name)
 		if r == nil {
 			r = all[name].check()
+		}
+		if r == nil && kind == "role" && (all[name].HealthyFor != nil || all[name].MaxFailures != nil) {
+			r = invalid("a role has no healthyFor and no maxFailures").hint("set them for the project or for an environment")
 		}
 		if r != nil {
 			r.Reason = fmt.Sprintf("overrides.%ss.%.80s: %s", kind, name, r.Reason)

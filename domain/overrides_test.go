@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -86,7 +87,7 @@ func inEnvironments(all map[string]Override) ApplyProject {
 func TestReleaseCopiesTheOverridesOfItsProject(t *testing.T) {
 	w := shopWorld(t)
 	production := map[string]Override{"production": {Values: variables("PORT", "443")}}
-	w.do(overriding(Overrides{production, map[string]Override{"web": {Values{Secrets: []string{"B", "A"}}}, "idle": {}}}))
+	w.do(overriding(Overrides{production, map[string]Override{"web": {Values: Values{Secrets: []string{"B", "A"}}}, "idle": {}}}))
 	w.do(CreateRelease{Project: "shop", Version: "4"})
 	w.rejects(CreateRelease{Project: "shop", Version: "3"}, Conflict, "already exists with other steps or variables", "")
 	w.do(shopProject())
@@ -103,7 +104,7 @@ func TestInvalidOverridesAreRejectedWithTheirPlace(t *testing.T) {
 		`overrides.environments.production: invalid variable name "1"`: inEnvironments(map[string]Override{
 			"production": {Values: variables("1", "")}}),
 		`overrides.roles.web: K is both a variable and a secret`: overriding(Overrides{Roles: map[string]Override{
-			"web": {Values{map[string]string{"K": ""}, []string{"K"}}}}}),
+			"web": {Values: Values{map[string]string{"K": ""}, []string{"K"}}}}}),
 		`overrides.roles.a b: role "a b" has`: overriding(Overrides{Roles: map[string]Override{
 			"a b": {Values: variables("K", "")}}}),
 	} {
@@ -130,4 +131,36 @@ func TestDeploymentThatNamesAMachineWhoseRolesDisagreeIsRefused(t *testing.T) {
 	deploy.Machines = nil
 	require.Len(t, w.do(deploy), 1, "one machine does not stop a deployment to all")
 	require.Len(t, w.do(Deploy{Project: "shop", Release: "3", Environment: "production", Machines: []string{"web-02"}}), 1, "release 3 has no overrides")
+}
+
+func TestLimitsAreThoseOfTheEnvironmentAndOfEachRole(t *testing.T) {
+	w := shopWorld(t)
+	two, half, none, healthyFor := Count(2), Percent(50), Count(0), Duration(time.Minute)
+	p := overriding(Overrides{Environments: map[string]Override{"staging": {MaxParallel: &none, HealthyFor: &healthyFor}},
+		Roles: map[string]Override{"web": {MaxParallel: &half}, "db": {MaxParallel: &two}, "idle": {MaxParallel: &none}}})
+	p.Settings.MaxParallel, p.Settings.Roles = Count(5), []string{"web", "db"}
+	w.do(p)
+	w.do(ApplyMachine{Name: "other-01", Environment: "production", Roles: []string{"other"}})
+	queued := func(d Deploy) DeploymentQueued {
+		d.Project, d.Release = "shop", "3"
+		return w.do(d)[0].(DeploymentQueued)
+	}
+	production := queued(Deploy{Environment: "production"})
+	require.Equal(t, Count(5), production.MaxParallel)
+	require.Equal(t, map[string]int{"web": 1, "db": 2}, production.RoleSlots, "a role without a limit is not bounded")
+	staging := queued(Deploy{Environment: "staging"})
+	require.Equal(t, none, staging.MaxParallel, "0 is an override")
+	require.Equal(t, healthyFor, staging.HealthyFor)
+	p.Settings.StopAfterFailures = 1
+	p.Settings.Overrides.Environments["staging"] = Override{MaxFailures: &half}
+	w.do(p)
+	require.Equal(t, 1, queued(Deploy{Environment: "production"}).StopAfterFailures)
+	staging = queued(Deploy{Environment: "staging"})
+	require.Equal(t, []any{&half, 0}, []any{staging.MaxFailures, staging.StopAfterFailures}, "one limit on failures")
+	require.Equal(t, two, queued(Deploy{Environment: "staging", MaxParallel: &two}).MaxParallel, "a person overrides both")
+	w.rejects(overriding(Overrides{Roles: map[string]Override{"web": {HealthyFor: &healthyFor}}}), Invalid,
+		"overrides.roles.web: a role has no healthyFor and no maxFailures", "")
+	bad := Count(-1)
+	w.rejects(inEnvironments(map[string]Override{"staging": {MaxParallel: &bad}}), Invalid,
+		"overrides.environments.staging: invalid maxParallel -1", "")
 }

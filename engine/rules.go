@@ -22,7 +22,8 @@ import (
 //	4  parts are verified; a clean-up is undone; machines that remember less than the log are dirty
 //	5  a machine that its own agent deleted is not forgotten
 //	6  a machine whose agent remembers events that the log does not have is not deployable
-//	7  a release has overrides by environment and role, and a machine whose roles disagree does not get it; limits of
+//	7  a release has overrides by environment and role, and a machine whose roles disagree does not get it; a role
+//	   limits the parts on its machines; limits of
 //	   deployments are percentages too, and a deployment can succeed with failures;
 //	   a machine whose agent reports that it cannot start parts gets no automatic deployment, and uses up no attempt
 //	   a repair continues the deployment that it retries; a pin stops deployments of other releases

@@ -59,6 +59,8 @@ type Part struct {
 	Session, Instance          domain.ID
 	// Roles are the roles of the machine when the claim counted. They determine its variables and secrets.
 	Roles []string
+	// SlotRoles are the roles of the machine when the part was released. The part takes a slot of each until it ends.
+	SlotRoles []string
 	// Previous is the machine's actual release when the claim counted.
 	Previous string
 	// Triggers and Causes are why the engine selected this machine; empty for a person's deployment.
@@ -334,10 +336,22 @@ func (v *View) releaseAtOnce(d *Deployment) {
 		if d.FreeSlots() == 0 {
 			return
 		}
-		if part := d.Parts[name]; part.State == domain.PartQueued {
+		if part := d.Parts[name]; part.State == domain.PartQueued && d.RolesAllow(v.MachineOf(part), nil) {
 			v.release(part, d.Queued)
 		}
 	}
+}
+
+// slotKey is the key of Project.released for a role.
+func slotKey(environment, role string) string { return environment + "/" + role }
+
+// RolesAllow reports whether each role of the machine that has a limit has a free slot. taken are the slots, by role, that
+// the caller takes in addition.
+func (d *Deployment) RolesAllow(m *Machine, taken map[string]int) bool {
+	return m == nil || len(d.Facts.RoleSlots) == 0 || !slices.ContainsFunc(m.Roles, func(role string) bool {
+		limit, limited := d.Facts.RoleSlots[role]
+		return limited && d.Project.released[slotKey(d.Environment, role)]+taken[role] >= limit
+	})
 }
 
 // Slots returns the limit that maxParallel sets, or 0 for no limit. A percentage is one of the machines of the
@@ -356,8 +370,20 @@ func (d *Deployment) FreeSlots() int {
 
 func (v *View) release(part *Part, at eventlog.Position) {
 	part.State, part.Released = domain.PartReleased, at
-	part.Deployment.Project.released[part.Deployment.Environment]++
+	if m := v.MachineOf(part); m != nil {
+		part.SlotRoles = m.Roles
+	}
+	part.takeSlots(1)
 	v.touch(part.record)
+}
+
+// takeSlots adds n to the slots that the part takes: one of its environment, and one of each role of its machine.
+func (p *Part) takeSlots(n int) {
+	released := p.Deployment.Project.released
+	released[p.Deployment.Environment] += n
+	for _, role := range p.SlotRoles {
+		released[slotKey(p.Deployment.Environment, role)] += n
+	}
 }
 
 // foldDeployment folds an event about a queued deployment, whether or not its project still exists.

@@ -95,7 +95,8 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	d, from := part.Deployment, part.State
 	part.State, part.Reason, part.EndedAt, part.EndedTime = state, reason, f.Position, f.Time
 	if from != domain.PartQueued {
-		d.Project.released[d.Environment]--
+		part.takeSlots(-1)
+		part.SlotRoles = nil
 	}
 	d.countEnded(part)
 	d.advanceNext()

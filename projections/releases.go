@@ -26,10 +26,11 @@ type Project struct {
 	// Gone is set after the project was deleted. Its open deployments only finish their claimed parts.
 	Gone bool
 
-	wide     []*Deployment // the environment-wide ones in Open
-	waiting  []*Candidate  // open candidates, unordered; Candidate.place is the index
-	sweep    map[string]*Machine
-	released map[string]int // number of released and running parts, by environment
+	wide    []*Deployment // the environment-wide ones in Open
+	waiting []*Candidate  // open candidates, unordered; Candidate.place is the index
+	sweep   map[string]*Machine
+	// released is the number of released and running parts, by environment and by environment/role.
+	released map[string]int
 }
 
 // Waiting returns the names of the machines with an open candidate of the project, sorted.
@@ -60,6 +61,11 @@ func (p *Project) Sweep() []string { return sortedKeys(p.sweep) }
 
 // Released counts the parts of the project in an environment that may run now: released and running ones.
 func (p *Project) Released(environment string) int { return p.released[environment] }
+
+// ReleasedOn counts those of them on machines that had the role when the part was released.
+func (p *Project) ReleasedOn(environment, role string) int {
+	return p.released[slotKey(environment, role)]
+}
 
 func (v *View) foldProject(name string, f Fact) error {
 	p := v.Projects[name]

@@ -301,21 +301,16 @@ func withdrawalReason(d *projections.Deployment) string {
 func releases(v *projections.View, p *projections.Project, age projections.Age) []domain.Decision {
 	var all []domain.Decision
 	taken := map[string]int{} // slots by environment, in this pass
+	takenByRole := map[string]map[string]int{}
 	for _, d := range p.Open {
 		if _, stopped := d.TooManyFailed(); stopped {
 			continue
 		}
 		slots := min(d.FreeSlots()-taken[d.Environment], domain.MaxNamedMachines)
-		var machines []string
-		for _, name := range d.Unreleased() {
-			part := d.Parts[name]
-			if len(machines) >= slots {
-				break
-			}
-			if part.State == domain.PartQueued && (d.Kind != domain.Automatic || withdrawReason(v, part, age) == "") {
-				machines = append(machines, name)
-			}
+		if takenByRole[d.Environment] == nil {
+			takenByRole[d.Environment] = map[string]int{}
 		}
+		machines := releasable(v, d, slots, takenByRole[d.Environment], age)
 		if len(machines) == 0 {
 			continue
 		}
@@ -325,4 +320,28 @@ func releases(v *projections.View, p *projections.Project, age projections.Age) 
 				Machines: machines}}, Causes: []domain.ID{d.ID}})
 	}
 	return all
+}
+
+// releasable returns up to that many machines whose parts can be released, and counts the slots of their roles as taken. A
+// part whose role has no free slot does not stop the others.
+func releasable(v *projections.View, d *projections.Deployment, slots int, taken map[string]int,
+	age projections.Age) (machines []string) {
+	for _, name := range d.Unreleased() {
+		part := d.Parts[name]
+		if len(machines) >= slots {
+			break
+		}
+		m := v.MachineOf(part)
+		if part.State != domain.PartQueued || !d.RolesAllow(m, taken) ||
+			d.Kind == domain.Automatic && withdrawReason(v, part, age) != "" {
+			continue
+		}
+		machines = append(machines, name)
+		if m != nil {
+			for _, role := range m.Roles {
+				taken[role]++
+			}
+		}
+	}
+	return machines
 }

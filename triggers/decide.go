@@ -140,9 +140,12 @@ func size(member Verdict) int {
 }
 
 func queue(v *projections.View, g group, members []Verdict) domain.Decision {
-	settings := v.Projects[g.project].Settings
+	settings := v.Projects[g.project].Settings.In(g.environment)
 	q := domain.DeploymentQueued{Kind: domain.Automatic, Environment: g.environment, Release: g.release,
 		MaxParallel: slots(v, g), Unavailable: domain.SkipUnavailable, HealthyFor: settings.HealthyFor}
+	if len(settings.Overrides.Roles) > 0 {
+		q.RoleSlots = settings.RoleSlots(g.environment, v.World().MachinesIn(g.environment))
+	}
 	d := domain.Decision{Kind: "deploy", Stream: domain.ProjectStream(g.project)}
 	reasons := map[string]bool{}
 	for _, member := range members {
@@ -163,7 +166,7 @@ func queue(v *projections.View, g group, members []Verdict) domain.Decision {
 // slots returns the maxParallel of an automatic deployment. It has only the machines that are due, so a percentage is one
 // of all machines that the project selects in the environment.
 func slots(v *projections.View, g group) domain.Amount {
-	settings, machines := v.Projects[g.project].Settings, 0
+	settings, machines := v.Projects[g.project].Settings.In(g.environment), 0
 	if !settings.MaxParallel.Percent {
 		return settings.MaxParallel
 	}

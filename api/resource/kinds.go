@@ -180,36 +180,60 @@ type automatic struct {
 
 // overrides are the settings of a project that differ by environment and by role.
 type overrides struct {
-	Environments map[string]*override `yaml:"environments" hint:"write NAME: {variables: {NAME: text}}"`
-	Roles        map[string]*override `yaml:"roles" hint:"write NAME: {variables: {NAME: text}}"`
+	Environments map[string]*override     `yaml:"environments" hint:"write NAME: {variables: {NAME: text}}"`
+	Roles        map[string]*roleOverride `yaml:"roles" hint:"write NAME: {variables: {NAME: text}}"`
 }
 
 // override has the fields of domain.Override.
 type override struct {
-	Variables map[string]string `yaml:"variables" hint:"write NAME: text, one per line"`
-	Secrets   []string          `yaml:"secrets" hint:"write [NAME]"`
+	Variables   map[string]string `yaml:"variables" hint:"write NAME: text, one per line"`
+	Secrets     []string          `yaml:"secrets" hint:"write [NAME]"`
+	MaxParallel *domain.Amount    `yaml:"maxParallel"`
+	MaxFailures *domain.Amount    `yaml:"maxFailures"`
+	HealthyFor  *domain.Duration  `yaml:"healthyFor"`
 }
 
-func overridesOf(all map[string]domain.Override) map[string]*override {
-	if len(all) == 0 {
-		return nil
-	}
-	specs := make(map[string]*override, len(all))
-	for name, o := range all {
-		specs[name] = &override{o.Variables, o.Secrets}
-	}
-	return specs
+// roleOverride has the fields of domain.Override that a role can have.
+type roleOverride struct {
+	Variables   map[string]string `yaml:"variables" hint:"write NAME: text, one per line"`
+	Secrets     []string          `yaml:"secrets" hint:"write [NAME]"`
+	MaxParallel *domain.Amount    `yaml:"maxParallel"`
 }
 
-func overrideSettings(specs map[string]*override) map[string]domain.Override {
-	if len(specs) == 0 {
+func overridesOf(o domain.Overrides) overrides {
+	return overrides{
+		Environments: mapped(o.Environments, func(o domain.Override) *override {
+			return &override{o.Variables, o.Secrets, o.MaxParallel, o.MaxFailures, o.HealthyFor}
+		}),
+		Roles: mapped(o.Roles, func(o domain.Override) *roleOverride {
+			return &roleOverride{o.Variables, o.Secrets, o.MaxParallel}
+		}),
+	}
+}
+
+func (o overrides) settings() domain.Overrides {
+	return domain.Overrides{
+		Environments: mapped(o.Environments, func(o *override) domain.Override {
+			return domain.Override{Values: domain.Values{Variables: o.Variables, Secrets: o.Secrets},
+				MaxParallel: o.MaxParallel, MaxFailures: o.MaxFailures, HealthyFor: o.HealthyFor}
+		}),
+		Roles: mapped(o.Roles, func(o *roleOverride) domain.Override {
+			return domain.Override{Values: domain.Values{Variables: o.Variables, Secrets: o.Secrets},
+				MaxParallel: o.MaxParallel}
+		}),
+	}
+}
+
+// mapped converts the values of a map. The result of an empty map is nil.
+func mapped[A, B any](from map[string]A, convert func(A) B) map[string]B {
+	if len(from) == 0 {
 		return nil
 	}
-	all := make(map[string]domain.Override, len(specs))
-	for name, o := range specs {
-		all[name] = domain.Override{Values: domain.Values{Variables: o.Variables, Secrets: o.Secrets}}
+	to := make(map[string]B, len(from))
+	for name, value := range from {
+		to[name] = convert(value)
 	}
-	return all
+	return to
 }
 
 // step has the fields of domain.Step.
@@ -228,7 +252,7 @@ func projectOf(s domain.ProjectSettings, disabled bool) *projectSpec {
 	}
 	return &projectSpec{s.Roles, s.MaxParallel, s.StopAfterFailures, s.MaxFailures, s.Unavailable, s.HealthyFor,
 		automatic{s.Attempts, s.Backoff}, s.Variables, s.Secrets,
-		overrides{overridesOf(s.Overrides.Environments), overridesOf(s.Overrides.Roles)}, disabled, steps}
+		overridesOf(s.Overrides), disabled, steps}
 }
 
 func (p *projectSpec) settings() domain.ProjectSettings {
@@ -239,8 +263,7 @@ func (p *projectSpec) settings() domain.ProjectSettings {
 	return domain.ProjectSettings{Roles: p.Roles, MaxParallel: p.MaxParallel, StopAfterFailures: p.StopAfterFailures,
 		MaxFailures: p.MaxFailures, Unavailable: p.Unavailable, HealthyFor: p.HealthyFor, Attempts: p.Automatic.Attempts,
 		Backoff: p.Automatic.Backoff, Variables: p.Variables, Secrets: p.Secrets, Steps: steps,
-		Overrides: domain.Overrides{Environments: overrideSettings(p.Overrides.Environments),
-			Roles: overrideSettings(p.Overrides.Roles)}}
+		Overrides: p.Overrides.settings()}
 }
 
 func (p *projectSpec) command(name string, origin domain.Origin) domain.Command {

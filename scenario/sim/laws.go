@@ -316,6 +316,7 @@ func (p *cluster) checkAlways() {
 					"%s in %s: %q in the fold, %q in the log", name, environment, got, want)
 			}
 			p.checkSlots(project, environment)
+			p.checkRoleSlots(a, project, environment)
 		}
 		for _, h := range p.ledger.machines {
 			p.checkInstallation(project, a, h)
@@ -348,6 +349,32 @@ func (p *cluster) checkSlots(project *projections.Project, environment string) {
 	if count != project.Released(environment) {
 		p.violate("at most maxParallel parts are released", "%s in %s: the fold counts %d parts, but there are %d",
 			project.Name, environment, project.Released(environment), count)
+	}
+}
+
+// checkRoleSlots checks the number of parts that can run at the same time on machines with a role. A machine can get a role
+// while its part runs, so the roles are those of the release.
+func (p *cluster) checkRoleSlots(a *projectState, project *projections.Project, environment string) {
+	for _, role := range []string{"web", "db"} {
+		bound, bounded, taken := 0, true, 0
+		for _, w := range a.deployments {
+			if w.Environment != environment {
+				continue
+			}
+			here := 0
+			for _, s := range w.shares {
+				if s.released && !s.ended && slices.Contains(s.roles, role) {
+					here++
+				}
+			}
+			if taken += here; here > 0 {
+				bound, bounded = max(bound, w.RoleSlots[role]), bounded && w.RoleSlots[role] > 0
+			}
+		}
+		if bounded && taken > bound || taken != project.ReleasedOn(environment, role) {
+			p.violate("the parts on machines of a role are at most its maxParallel", "%s in %s, role %s: %d in the log, %d in "+
+				"the fold, at most %d", project.Name, environment, role, taken, project.ReleasedOn(environment, role), bound)
+		}
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 type share struct {
 	created                  eventlog.Position // of the machine that was meant; 0 if the name had none
 	released, claimed, ended bool
+	// roles are those of the machine when the part was released.
+	roles []string
 }
 
 func (s *share) unclaimed() bool { return !s.claimed && !s.ended }
@@ -29,8 +31,8 @@ func (l *ledger) shareOut(w *deploymentState) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.shares)) {
-		if s := w.shares[name]; s.unclaimed() && w.freeSlot() {
-			s.released = true
+		if s := w.shares[name]; s.unclaimed() && w.freeSlot() && w.rolesAllow(l.rolesOf(name)) {
+			s.released, s.roles = true, l.rolesOf(name)
 		}
 	}
 }
@@ -82,12 +84,43 @@ func (w *deploymentState) freeSlot() bool {
 	return taken < slots
 }
 
+// rolesOf returns the present roles of a machine.
+func (l *ledger) rolesOf(machine string) []string {
+	if h := l.machines[machine]; h != nil {
+		return h.Roles
+	}
+	return nil
+}
+
+// rolesAllow reports whether another part on a machine with these roles may be released without exceeding the limit of a
+// role.
+func (w *deploymentState) rolesAllow(roles []string) bool {
+	for _, role := range roles {
+		if limit := w.RoleSlots[role]; limit > 0 && w.takenBy(role) >= limit {
+			return false
+		}
+	}
+	return true
+}
+
+// takenBy counts the released parts of the project on machines with a role.
+func (w *deploymentState) takenBy(role string) (taken int) {
+	for _, o := range w.project.deployments {
+		for _, s := range o.shares {
+			if o.Environment == w.Environment && s.released && !s.ended && slices.Contains(s.roles, role) {
+				taken++
+			}
+		}
+	}
+	return taken
+}
+
 // applyShares records which parts a server released or withdrew, and which ones a person cancelled.
 func (l *ledger) applyShares(fact domain.Event) {
 	switch e := fact.(type) {
 	case domain.PartsReleased:
 		if w := l.deployments[e.Deployment]; w != nil {
-			w.release(e.Machines)
+			l.release(w, e.Machines)
 		}
 	case domain.PartsWithdrawn:
 		if w := l.deployments[e.Deployment]; w != nil {
@@ -101,9 +134,12 @@ func (l *ledger) applyShares(fact domain.Event) {
 }
 
 // release records that a server released parts.
-func (w *deploymentState) release(machines []string) {
+func (l *ledger) release(w *deploymentState, machines []string) {
 	for _, name := range machines {
 		if s := w.shares[name]; s != nil && s.unclaimed() {
+			if !s.released {
+				s.roles = l.rolesOf(name)
+			}
 			s.released = true
 		}
 	}

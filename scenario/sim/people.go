@@ -26,11 +26,27 @@ func projectSettings(i, variant int) domain.ProjectSettings {
 		Attempts:          2 + variant%2,
 		Backoff:           domain.Duration(20 * time.Second),
 		Steps:             []domain.Step{{Name: "install", Run: "true", Timeout: domain.Duration(time.Minute)}},
+		Overrides:         overrides(variant),
 	}
 	if settings.StopAfterFailures == 0 && variant%3 == 1 {
 		settings.MaxFailures = &[]domain.Amount{domain.Percent(40), domain.Count(1)}[variant%2]
 	}
 	return settings
+}
+
+// overrides returns overrides in one of several variants. The roles agree on the variable that both set.
+func overrides(variant int) domain.Overrides {
+	one, healthyFor := domain.Count(1+variant%2), domain.Duration(10*time.Second)
+	workers := domain.Values{Variables: map[string]string{"WORKERS": "8"}}
+	switch variant % 6 {
+	case 1:
+		return domain.Overrides{Environments: map[string]domain.Override{"production": {MaxParallel: &one}},
+			Roles: map[string]domain.Override{"web": {Values: workers, MaxParallel: &one}, "db": {Values: workers}}}
+	case 3:
+		return domain.Overrides{Environments: map[string]domain.Override{"staging": {HealthyFor: &healthyFor}},
+			Roles: map[string]domain.Override{"web": {MaxParallel: &one}, "db": {MaxParallel: &one}}}
+	}
+	return domain.Overrides{}
 }
 
 // trigger returns a trigger of a project in one of several variants.
