@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/droverhq/drover/api/client"
@@ -27,6 +28,10 @@ type attacker struct {
 
 // serveAttack connects one agent, attacks its server until in ends, and writes what it has done to out.
 func serveAttack(in io.Reader, out io.Writer) error {
+	// On another machine, the agent would not use the processors of the server.
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19); err != nil {
+		return err
+	}
 	var c attacker
 	lines := bufio.NewReader(in)
 	line, err := lines.ReadBytes('\n')
@@ -251,6 +256,6 @@ func attackTable(n int, calm, attacked duringAttack, done string) *table {
 		"are in this process, get release after release: %d deployments without the attack and %d with it, in alternate "+
 		"phases. In its last phase, the attack did: %s. After each deployment, a token is revoked, a machine is disabled and "+
 		"enabled, and a hold is set and lifted; at the end, the attacker's machine is disabled and deleted and its token revoked. "+
-		"All %d commands during the attack succeeded. All processes share the cores.", n, len(calm.deployments), len(attacked.deployments), done, len(attacked.commands))
+		"All %d commands during the attack succeeded. All processes share the cores. The attacking one has the lowest priority, because a real one runs on another machine.", n, len(calm.deployments), len(attacked.deployments), done, len(attacked.commands))
 	return t
 }

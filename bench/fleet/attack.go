@@ -133,8 +133,8 @@ func floodOf() (frames [][]byte) {
 	return frames
 }
 
-// lie connects with a proof of the agent's identity and a memory of events that the log does not have. Each tenth time, it
-// takes the place of the agent's session.
+// lie connects with a proof of the agent's identity and a memory of events that the log does not have. About once a
+// second, it takes the place of the agent's session.
 func (x *Attack) lie(ctx context.Context) error {
 	a := x.agent
 	var own *handshake.Attempt
@@ -153,7 +153,7 @@ func (x *Attack) lie(ctx context.Context) error {
 	if hello.Proof, err = own.Answer(answer.Get(handshake.Header)); err != nil {
 		return err
 	}
-	if x.lies.Load()%10 != 0 {
+	if x.lies.Load()%liesPerSecond != 0 {
 		hello.Session = uuid.NewString()
 	}
 	hello.Memory = &client.Memory{Log: uuid.NewString(), Made: hello.Memory.Made, Machine: hello.Machine, Revision: 1 << 40,
