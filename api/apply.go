@@ -39,6 +39,8 @@ type Applied struct {
 	// Due describes the deployments that the next tick starts because of the changes, or would start after a dry run's
 	// changes.
 	Due []string `json:"due"`
+	// Effects are the same deployments as data. Only a dry run has them.
+	Effects *explain.Effects `json:"effects,omitempty"`
 }
 
 func (a *API) routeApply() {
@@ -124,7 +126,7 @@ func (a *API) apply(ctx context.Context, id domain.ID, docs []resource.Document,
 	applied.Results, before = a.cfg.Queries.Changes(docs)
 	var err error
 	if dryRun {
-		after, err = a.cfg.Queries.DueIfApplied(ctx, docs)
+		before, after, err = a.foreseeFiles(ctx, docs, &applied)
 	} else if err = a.writeAll(ctx, id, docs, &applied); err == nil {
 		var now query.DueList
 		now, err = a.cfg.Queries.Due(nil, "", "")
@@ -134,6 +136,22 @@ func (a *API) apply(ctx context.Context, id domain.ID, docs []resource.Document,
 		applied.Due = append(applied.Due, d.String())
 	}
 	return applied, err
+}
+
+// foreseeFiles returns what would be due without and with the documents, and adds their effects.
+func (a *API) foreseeFiles(ctx context.Context, docs []resource.Document, applied *Applied) (before, after []explain.Due,
+	err error) {
+	commands := make([]domain.Command, len(docs))
+	for i, d := range docs {
+		commands[i] = d.Command(callerOf(ctx).Origin)
+	}
+	p, err := a.cfg.Engine.Preview(ctx, commands...)
+	if err != nil {
+		return nil, nil, err
+	}
+	effects := effectsOf(ctx, p)
+	applied.Effects = &effects
+	return explain.DueOf(p.Before.Due), explain.DueOf(p.After.Due), nil
 }
 
 // writeAll executes the command of each document, in order.

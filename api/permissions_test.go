@@ -200,6 +200,20 @@ func TestLimitedCallerChangesOnlyWhatItIsGranted(t *testing.T) {
 		"DELETE /api/v1/triggers/{project}/{name}", "POST /api/v1/triggers/{project}/{name}/enable",
 		"POST /api/v1/triggers/{project}/{name}/disable",
 	}
+	for operation := range routePermissions { // a preview needs what its write needs
+		path, isPreview := strings.CutPrefix(operation, "POST /api/v1/preview")
+		for _, method := range []string{"POST", "DELETE"} {
+			of := method + " /api/v1" + path
+			body, known := writes[of]
+			if !isPreview || !known {
+				continue
+			}
+			writes[operation] = body
+			if slices.Contains(granted, of) {
+				granted = append(granted, operation)
+			}
+		}
+	}
 	here := f.limited(domain.Admin)
 	elsewhere := f.token(domain.TokenSettings{Permission: domain.Admin, Projects: []string{"blog"},
 		Environments: []string{"staging"}})

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -293,6 +294,9 @@ func write[I any](a *API, op huma.Operation, key func(*I) string, newCommand com
 		}
 		return writtenAnswer(result), nil
 	})
+	if slices.Contains(previews, op.Method+" "+strings.TrimPrefix(op.Path, apiPrefix)) {
+		preview(a, op, newCommand)
+	}
 }
 
 // commandID parses the idempotency key of a write, or creates one.

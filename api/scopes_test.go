@@ -101,6 +101,18 @@ var routePermissions = map[string][]sender{
 	"POST /api/v1/holds":                       deployers,
 	"DELETE /api/v1/holds/{project}/{name}":    deployers,
 
+	"POST /api/v1/preview/deployments":                      deployers,
+	"POST /api/v1/preview/deployments/{name}/cancel":        deployers,
+	"POST /api/v1/preview/rollback":                         deployers,
+	"POST /api/v1/preview/retry":                            deployers,
+	"POST /api/v1/preview/pins":                             deployers,
+	"POST /api/v1/preview/pins/{project}/{name}":            deployers,
+	"POST /api/v1/preview/holds":                            deployers,
+	"POST /api/v1/preview/holds/{project}/{name}":           deployers,
+	"POST /api/v1/preview/machines/{name}/enable":           admins,
+	"POST /api/v1/preview/projects/{name}/enable":           admins,
+	"POST /api/v1/preview/triggers/{project}/{name}/enable": admins,
+
 	"GET /api/v1/log/backup":                         admins,
 	"POST /api/v1/apply":                             admins,
 	"POST /api/v1/tokens":                            admins,

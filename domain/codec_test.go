@@ -124,7 +124,7 @@ func realisticSamples() []Event {
 			number(7),
 			[]string{"web-01", "web-02"},
 		}, PartsWithdrawn{number(7), []string{"web-02"}, Superseded},
-		DeploymentCancelled{number(7), true, "web-01", "it hangs", ann}, DeploymentEnded{number(7), DeploymentFailed, "stop-after-failures"},
+		DeploymentCancelled{number(7), true, "web-01", "it hangs", ann}, DeploymentEnded{number(7), DeploymentFailed, "stop-after-failures", number(8)},
 		PinSet{"production", "1.4.3", &at, "fair week", ann}, PinLifted{"production", Lifted, ann},
 		HoldSet{"web-01", number(3), "1.4.3", true, &at, "noisy disk", ann}, HoldLifted{"web-01", ManualHold, Expired, ann},
 		PartClaimed{"shop", number(2), number(3)},

@@ -227,6 +227,9 @@ func describeDeploymentEnded(e DeploymentEnded, d *Description) {
 	d.Subject.Deployment = e.Deployment
 	d.Details = e.Deployment.String() + " " + string(e.State) + InParentheses(e.Reason)
 	d.Sentence = fmt.Sprintf("deployment %s ended: %s%s", e.Deployment.Short(), e.State, InParentheses(e.Reason))
+	if !e.SupersededBy.IsZero() {
+		d.Sentence += " by deployment " + e.SupersededBy.Short()
+	}
 }
 
 func describePinSet(e PinSet, d *Description) {

@@ -123,6 +123,8 @@ type (
 		Deployment ID              `json:"deployment"`
 		State      DeploymentState `json:"state"`
 		Reason     string          `json:"reason,omitempty"`
+		// SupersededBy is the deployment that replaced this one. Older drovers did not record it.
+		SupersededBy ID `json:"supersededBy,omitzero"`
 	}
 	// PinSet makes a release the wanted release of an environment, regardless of which deployments succeed there.
 	PinSet struct {

@@ -62,12 +62,13 @@ type Engine struct {
 	// checker is nil if the log cannot lose its place.
 	checker eventlog.Checker
 
-	turns    turns
-	reads    reads
-	deciding sync.Mutex        // one tick or reaction at a time
-	newest   checkpoint        // guarded by reads.turn
-	opened   bool              // openLog has returned; guarded by reads.turn
-	resumed  eventlog.Position // see ResumedFrom
+	previewing chan struct{} // holds an element while a preview runs
+	turns      turns
+	reads      reads
+	deciding   sync.Mutex        // one tick or reaction at a time
+	newest     checkpoint        // guarded by reads.turn
+	opened     bool              // openLog has returned; guarded by reads.turn
+	resumed    eventlog.Position // see ResumedFrom
 
 	mu      sync.RWMutex // guards the following fields
 	view    *projections.View
@@ -97,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		cfg.Rules = CurrentRules()
 	}
 	e := &Engine{cfg: cfg, made: id, log: cfg.Logger, changed: make(chan struct{}), turns: newTurns(),
-		reads: newReads()}
+		reads: newReads(), previewing: make(chan struct{}, 1)}
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}

@@ -67,7 +67,7 @@ func (d Due) String() string {
 
 // DueNow returns the automatic deployments that the next tick would queue.
 func DueNow(v *projections.View, age projections.Age) []Due {
-	return dueOf(triggers.Decide(v, age))
+	return DueOf(triggers.Decide(v, age))
 }
 
 // DueIfEnabled returns the automatic deployments that would be due if the project were enabled or, if trigger is not
@@ -91,7 +91,7 @@ func DueIfEnabled(v *projections.View, age projections.Age, project, trigger str
 			verdicts = append(verdicts, verdict)
 		}
 	}
-	return dueOf(verdicts)
+	return DueOf(verdicts)
 }
 
 // asIfEnabled returns a copy of the project in which the trigger is enabled, or the project if trigger is empty.
@@ -114,7 +114,8 @@ func hasOpenPart(v *projections.View, project, machine string) bool {
 	})
 }
 
-func dueOf(verdicts []triggers.Verdict) []Due {
+// DueOf groups the verdicts for which a tick queues deployments.
+func DueOf(verdicts []triggers.Verdict) []Due {
 	type target struct{ project, environment, release string }
 	found := map[target]*Due{}
 	for _, verdict := range verdicts {

@@ -49,6 +49,9 @@ func deployment(v *projections.View, d *projections.Deployment, names Names) Dep
 		Kind: string(d.Kind), State: string(d.State), Cause: deploymentCause(d, names), Failures: d.Failures(),
 		MaxFailures: d.Facts.MaxFailures, Machines: []DeploymentMachine{},
 		CreatedAt: d.QueuedTime.UTC(), EndedAt: moment(d.EndedTime), Position: d.Queued.String()}
+	if by := v.Replacement(d); by != nil {
+		shown.SupersededBy = &Superseding{by.ID.String(), by.Release}
+	}
 	for _, name := range d.Order {
 		shown.Machines = append(shown.Machines, deploymentMachine(v, d.Parts[name]))
 	}

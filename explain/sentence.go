@@ -223,6 +223,10 @@ func (a subject) otherHolds() string {
 func (a subject) heldBecause(h *domain.Hold) string {
 	if !h.Manual() {
 		if d := a.v.Deployments[h.Deployment]; d != nil {
+			if by := a.v.Replacement(d); by != nil {
+				return fmt.Sprintf("since deployment %s of release %s, which was %s", d.ID, d.Release,
+					Superseding{by.ID.String(), by.Release})
+			}
 			return fmt.Sprintf("since deployment %s of release %s, which %s", d.ID, d.Release, ended(d))
 		}
 		return "since a person's deployment"

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -91,7 +92,21 @@ type Deployment struct {
 	Machines    []DeploymentMachine `json:"machines"`
 	CreatedAt   time.Time           `json:"createdAt"`
 	EndedAt     *time.Time          `json:"endedAt,omitempty"`
-	Position    string              `json:"position"`
+	// SupersededBy is the deployment that replaced it; nil without one.
+	SupersededBy *Superseding `json:"supersededBy,omitempty"`
+	Position     string       `json:"position"`
+}
+
+// Superseding is a deployment that replaced another one.
+type Superseding struct {
+	ID      string `json:"id"`
+	Release string `json:"release"`
+}
+
+// String returns a clause for a sentence: "superseded by deployment 8d0f7e2c of release 1.1".
+func (s Superseding) String() string {
+	short, _, _ := strings.Cut(s.ID, "-")
+	return "superseded by deployment " + short + " of release " + s.Release
 }
 
 // DeploymentCause is why a deployment was queued.

@@ -147,12 +147,23 @@ func DeploymentsTable(list []Deployment, wide bool) Table {
 	}
 	return table(header, list, func(d Deployment) []string {
 		row := []string{d.ID, d.Project, d.Release, d.Environment, d.Kind, d.State, counted(d.Machines),
-			dash(d.Cause.By), dash(d.Cause.Reason)}
+			dash(d.Cause.By), choose(wide, deploymentReason(d), dash(d.Cause.Reason))}
 		if wide {
 			row = append(row, instant(&d.CreatedAt), instant(d.EndedAt))
 		}
 		return row
 	})
+}
+
+// deploymentReason returns why a deployment was queued, and what replaced it.
+func deploymentReason(d Deployment) string {
+	if d.SupersededBy == nil {
+		return dash(d.Cause.Reason)
+	}
+	if d.Cause.Reason == "" {
+		return d.SupersededBy.String()
+	}
+	return d.Cause.Reason + "; " + d.SupersededBy.String()
 }
 
 // counted counts parts by state, as in "2 succeeded,1 failed".

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"slices"
 	"sort"
 	"time"
 
@@ -98,6 +99,9 @@ func (a *Ages) Delay(d, now time.Duration) {
 		a.marks[i].at = min(a.marks[i].at+d, now)
 	}
 }
+
+// Clone returns a copy, whose ages stay valid when the original is marked.
+func (a *Ages) Clone() *Ages { return &Ages{marks: slices.Clone(a.marks)} }
 
 // At returns the ages at one moment. The ages must not be marked while the result is in use.
 func (a *Ages) At(now time.Duration) Age {

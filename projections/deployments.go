@@ -33,6 +33,8 @@ type Deployment struct {
 	CancelledBy string
 	// Superseded is set if a later environment-wide deployment replaced it.
 	Superseded bool
+	// SupersededBy is the first deployment by a person that replaced it, or a part of it on a machine; zero without one.
+	SupersededBy domain.ID
 	Ended      bool
 	State      domain.DeploymentState // queued, running, or how it ended
 	EndedAt    eventlog.Position
@@ -210,10 +212,26 @@ func (v *View) supersede(p *Project, d *Deployment, f Fact) {
 	for _, older := range p.wide {
 		if older.Environment == d.Environment {
 			older.Superseded = true
+			older.supersededBy(d)
 			v.withdraw(older, nil, domain.Superseded, f)
 			v.endVerifications(older, domain.Superseded, f)
 		}
 	}
+}
+
+// supersededBy records the first deployment that replaced this one, or a part of it.
+func (d *Deployment) supersededBy(later *Deployment) {
+	if d.SupersededBy.IsZero() {
+		d.SupersededBy = later.ID
+	}
+}
+
+// Replacement returns the deployment that replaced this one; nil if it was not replaced, or if that deployment is pruned.
+func (v *View) Replacement(d *Deployment) *Deployment {
+	if d.Superseded || d.State == domain.DeploymentCancelledState && !d.Cancelled {
+		return v.Deployments[d.SupersededBy]
+	}
+	return nil
 }
 
 // replace ends the other unclaimed parts and verifications of the project on a machine for which a person's deployment
@@ -226,9 +244,11 @@ func (v *View) replace(part *Part, f Fact) {
 		case older == part || older.Deployment.Project != part.Deployment.Project:
 		case older.Unclaimed():
 			v.end(older, domain.PartCancelled, domain.Superseded, f)
+			older.Deployment.supersededBy(part.Deployment)
 			part.Replaced = append(part.Replaced, older.Deployment.ID)
 		case older.State == domain.PartVerifying:
 			v.endVerification(older, domain.PartCancelled, domain.Superseded, f)
+			older.Deployment.supersededBy(part.Deployment)
 			part.Replaced = append(part.Replaced, older.Deployment.ID)
 		}
 	}

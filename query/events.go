@@ -53,6 +53,9 @@ func (q *Queries) Events(ctx context.Context, see explain.Sees, after eventlog.P
 		}
 		list.Items = append(list.Items, explain.EventOf(rec, names))
 	}
+	if len(list.Items) == 0 {
+		return list, q.CheckReached(ctx, after)
+	}
 	return list, nil
 }
 

@@ -3,19 +3,13 @@ package query
 import (
 	"bytes"
 	"cmp"
-	"context"
-	"math"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/api/resource"
 	"github.com/droverhq/drover/domain"
-	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
@@ -26,7 +20,9 @@ type Change struct {
 	Kind   string   `json:"kind"`
 	Name   string   `json:"name"`   // PROJECT/NAME for a trigger
 	Change string   `json:"change"` // created, changed, unchanged
-	Diff   []string `json:"diff"`
+	Diff   []string `json:"diff"`   // the changes as lines, for people
+	// Changes are the differences between the resource and the document.
+	Changes []resource.Delta `json:"changes"`
 }
 
 // CheckFiles checks all references between documents and existing resources. It returns resource.Problems.
@@ -88,18 +84,16 @@ func (q *Queries) Changes(docs []resource.Document) (changes []Change, due []exp
 // changeOf compares a document with what exists.
 func changeOf(v *projections.View, d resource.Document) Change {
 	old, exists := current(v, string(d.Kind), d.Project(), d.Name)
-	change := Change{Kind: string(d.Kind), Name: d.Name, Change: "changed", Diff: resource.Diff(old, d)}
+	deltas := resource.Compare(old, d)
+	change := Change{Kind: string(d.Kind), Name: d.Name, Change: "changed", Diff: resource.Diff(deltas), Changes: deltas}
 	if d.Project() != "" {
 		change.Name = d.Project() + "/" + d.Name
 	}
 	switch {
 	case !exists:
 		change.Change = "created"
-	case len(change.Diff) == 0:
+	case len(deltas) == 0:
 		change.Change = "unchanged"
-	}
-	if change.Diff == nil {
-		change.Diff = []string{}
 	}
 	return change
 }
@@ -208,41 +202,6 @@ func (q *Queries) Due(see explain.Sees, project, trigger string) (DueList, error
 		}
 		return DueList{Items: explain.LimitDue(see, due), Position: v.Position.String()}
 	}), nil
-}
-
-// DueIfApplied returns what would be due after documents were applied. It folds the log again, and then the events that
-// the documents would lead to.
-func (q *Queries) DueIfApplied(ctx context.Context, docs []resource.Document) ([]explain.Due, error) {
-	v, age, err := q.replay(ctx, func(now time.Time) (engine.Moment, error) {
-		return engine.Moment{Position: math.MaxInt64, Limit: now, Time: now}, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range docs {
-		c := d.Command(domain.Origin{})
-		facts, rejection := c.Decide(v.World())
-		if rejection != nil {
-			return nil, rejection
-		}
-		for _, fact := range facts {
-			if err := applyHypothetical(v, c.Stream(v.World()), fact); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return explain.DueNow(v, age), nil
-}
-
-// applyHypothetical folds a fact that is not in the log. The view must not be shared.
-func applyHypothetical(v *projections.View, stream string, fact domain.Event) error {
-	typeName, data, err := domain.Encode(fact)
-	if err != nil {
-		return err
-	}
-	v.Apply(eventlog.Recorded{Event: eventlog.Event{ID: uuid.New(), Type: typeName, Time: v.Time, Data: data},
-		Stream: stream, Revision: v.Revision(stream) + 1, Position: v.Position + 1})
-	return nil
 }
 
 // Reach returns the machines that a deployment would reach now, or the rejection of the deployment as the caller may see

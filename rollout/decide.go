@@ -244,9 +244,12 @@ func withdraw(d *projections.Deployment, machines []string, reason domain.PartRe
 
 // end returns the decision that ends a deployment without open parts.
 func end(d *projections.Deployment) domain.Decision {
-	state, reason := outcome(d)
+	ended := domain.DeploymentEnded{Deployment: d.ID}
+	if ended.State, ended.Reason = outcome(d); ended.Reason == string(domain.Superseded) {
+		ended.SupersededBy = d.SupersededBy
+	}
 	return domain.Decision{Kind: "end-deployment", Stream: domain.ProjectStream(d.Project.Name),
-		Events: []domain.Event{domain.DeploymentEnded{Deployment: d.ID, State: state, Reason: reason}},
+		Events: []domain.Event{ended},
 		Causes: []domain.ID{d.ID}}
 }
 

@@ -158,7 +158,14 @@ func TestDeploymentEndsWithTheStateAndReasonOfItsParts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet(t, "web-01", "web-02")
 			d := c.happens(f)
-			require.Equal(t, []domain.Decision{finished(d, c.state, c.reason)}, f.decide())
+			want := finished(d, c.state, c.reason)
+			if c.reason == string(domain.Superseded) {
+				ended := want.Events[0].(domain.DeploymentEnded)
+				ended.SupersededBy = f.Deployments[d].SupersededBy
+				require.False(t, ended.SupersededBy.IsZero(), "it names the deployment that replaced it")
+				want.Events[0] = ended
+			}
+			require.Equal(t, []domain.Decision{want}, f.decide())
 			f.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: c.state, Reason: c.reason})
 			require.Empty(t, f.decide(), "it ends once")
 		})

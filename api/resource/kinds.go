@@ -160,8 +160,8 @@ func (p *policySpec) check() *domain.Rejection {
 
 type projectSpec struct {
 	Roles             []string           `yaml:"roles" hint:"write [web]"`
-	MaxParallel       domain.Amount      `yaml:"maxParallel"`
-	StopAfterFailures int                `yaml:"stopAfterFailures"`
+	MaxParallel       domain.Amount      `yaml:"maxParallel" unset:"no limit"`
+	StopAfterFailures int                `yaml:"stopAfterFailures" unset:"never"`
 	MaxFailures       *domain.Amount     `yaml:"maxFailures"`
 	Unavailable       domain.Unavailable `yaml:"unavailableMachines" zero:"use skip or fail"`
 	HealthyFor        domain.Duration    `yaml:"healthyFor"`
@@ -241,7 +241,7 @@ type step struct {
 	Name    string          `yaml:"name" required:"give each step a name"`
 	Run     string          `yaml:"run" required:"add run: a shell script"`
 	Folder  string          `yaml:"folder"`
-	Timeout domain.Duration `yaml:"timeout" zero:"use more than 0s, at most 8784h"`
+	Timeout domain.Duration `yaml:"timeout" unset:"30m" zero:"use more than 0s, at most 8784h"`
 	Retries int             `yaml:"retries"`
 }
 

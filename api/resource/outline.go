@@ -42,13 +42,16 @@ func (d Document) outline() []entry {
 }
 
 // entries returns the fields of a struct that are not nil. An optional field that equals the one in usual is marked as
-// a default.
+// a default. The tag unset is the text of a default whose value does not tell its effect, such as a timeout of 0s.
 func entries(of, usual reflect.Value) (all []entry) {
 	for i, key := range strictyaml.Keys(of.Type()) {
 		if field := of.Field(i); field.Kind() != reflect.Pointer || !field.IsNil() {
 			e := entryOf(field, usual.Field(i))
 			tag := of.Type().Field(i).Tag
 			e.key, e.text, e.isDefault = key, e.text+tag.Get("unit"), e.isDefault && tag.Get("required") == ""
+			if unset := tag.Get("unset"); e.isDefault && unset != "" {
+				e.text = unset
+			}
 			all = append(all, e)
 		}
 	}

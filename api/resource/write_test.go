@@ -205,7 +205,7 @@ func TestWrittenDocumentsAreReadBackUnchanged(t *testing.T) {
 				read := writeAndRead(t, doc)
 				require.Equal(t, doc.Command(domain.By("ann")), read.Command(domain.By("ann")))
 				require.Equal(t, kind, read.Kind)
-				require.Empty(t, Diff(doc, read))
+				require.Empty(t, Compare(doc, read))
 			})
 		})
 	}
@@ -305,51 +305,4 @@ spec:
     - name: check
       run: ./check.sh
 `, b.String())
-}
-
-func TestDiffHasALineForEachChange(t *testing.T) {
-	old := readOne(t, "old", shop)
-	now := readOne(
-		t,
-		"new",
-		strings.NewReplacer(
-			"maxParallel: 10",
-			"maxParallel: 5",
-			"roles: [web, api]",
-			"roles: [web]",
-			"attempts: 5, ",
-			"",
-			"    PORT: 8080\n",
-			"    HOST: a b\n",
-			"exit 0",
-			"./migrate\n        exit 1",
-			"{name: check, run: ./check.sh}",
-			"{name: verify, run: ./check.sh}",
-			"  disabled: true\n",
-			"",
-		).Replace(shop),
-	)
-	require.Equal(t, []string{
-		"~ spec.roles: [api, web] → [web]",
-		"~ spec.maxParallel: 10 → 5",
-		"~ spec.automatic.attempts: 5 → 3",
-		"+ spec.variables.HOST: a b",
-		`- spec.variables.PORT: "8080"`,
-		"~ spec.disabled: true → false",
-		"~ spec.steps: [install, check] → [install, verify]",
-		"~ spec.steps.install.run: 4 lines → 5 lines",
-		"    - exit 0",
-		"    + ./migrate",
-		"    + exit 1",
-		"- spec.steps.check.run: ./check.sh",
-		"+ spec.steps.verify.run: ./check.sh",
-	}, Diff(old, now))
-	require.Empty(t, Diff(old, old))
-}
-
-func TestDiffWithTheZeroDocumentListsAllKeys(t *testing.T) {
-	machine := readOne(t, "f", spec("Machine", "{environment: production, roles: [web]}"))
-	require.Equal(t, []string{"+ spec.environment: production", "+ spec.roles: [web]"}, Diff(Document{}, machine))
-	require.Equal(t, []string{"- spec.environment: production", "- spec.roles: [web]"}, Diff(machine, Document{}))
-	require.Empty(t, Diff(Document{}, FromEnvironment("production")))
 }

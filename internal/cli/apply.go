@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/resource"
+	"github.com/droverhq/drover/explain"
 )
 
 // document is one file of an apply request.
@@ -26,6 +26,8 @@ type applyResponse struct {
 	Results  []applyResult `json:"results"`
 	Position string        `json:"position"`
 	Due      []string      `json:"due"`
+	// Effects is nil after an apply, and from a server that is older than this field.
+	Effects *explain.Effects `json:"effects,omitempty"`
 }
 
 type applyResult struct {
@@ -33,6 +35,8 @@ type applyResult struct {
 	Name   string   `json:"name"`
 	Change string   `json:"change"` // created, changed, unchanged
 	Diff   []string `json:"diff"`
+	// Changes is nil if the server is older than this field.
+	Changes []resource.Delta `json:"changes"`
 }
 
 func applyVerb(a *app) *cobra.Command {
@@ -44,7 +48,7 @@ func applyVerb(a *app) *cobra.Command {
 			"files.\n\n" +
 			"All documents are checked first, also against each other; their order does not matter. If one is\n" +
 			"invalid, none is written. The output lists each resource as created, changed or unchanged, and\n" +
-			"which deployments become due.",
+			"which deployments become due." + consentHelp,
 		example: "drover apply -f examples/shop\n" +
 			"cat shop.yaml | drover apply -f -",
 	}, false)
@@ -62,6 +66,7 @@ func diffVerb(a *app) *cobra.Command {
 
 func filesVerb(a *app, v verb, dry bool) *cobra.Command {
 	var files []string
+	yes := &consent{app: a}
 	v.run = func(ctx context.Context, _ []string) error {
 		documents, err := a.documents(files)
 		if err != nil {
@@ -69,15 +74,36 @@ func filesVerb(a *app, v verb, dry bool) *cobra.Command {
 		}
 		var answer applyResponse
 		body := map[string]any{"documents": documents, "dryRun": dry}
+		if !dry && isTerminal(a.In) && !yes.yes { // the only case in which a question is possible
+			if err := a.askBeforeApply(ctx, yes, documents); err != nil {
+				return err
+			}
+		}
 		if err := a.post(ctx, client.Path("apply"), body, &answer); err != nil {
 			return err
 		}
 		return a.printApplied(answer, dry)
 	}
 	cmd := v.command()
+	if !dry {
+		yes.flag(cmd)
+	}
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil,
 		"`FILE` to read, a folder with *.yaml and *.yml files whose names begin with no dot, or - for stdin; repeatable")
 	return cmd
+}
+
+// askBeforeApply asks whether to apply files that give machines an older release.
+func (a *app) askBeforeApply(ctx context.Context, yes *consent, documents []document) error {
+	var foreseen applyResponse
+	err := a.post(ctx, client.Path("apply"), map[string]any{"documents": documents, "dryRun": true}, &foreseen)
+	if err != nil || foreseen.Effects == nil { // an older server does not say which releases are older
+		return err
+	}
+	if foreseen.Effects.Older > 0 {
+		a.printEffects(*foreseen.Effects)
+	}
+	return yes.ask(*foreseen.Effects)
 }
 
 // documents reads and checks the files, so that most mistakes are found without a server.
@@ -156,24 +182,46 @@ func (a *app) printApplied(response applyResponse, dry bool) error {
 		if dry && r.Change == "unchanged" {
 			continue
 		}
-		line := fmt.Sprintf("%s/%s %s\n", strings.ToLower(r.Kind), r.Name, r.Change)
-		if a.output == formatName {
-			line = fmt.Sprintf("%s/%s\n", strings.ToLower(r.Kind), r.Name)
-		}
-		if dry || r.Change == "changed" {
-			for _, d := range r.Diff {
-				line += "  " + d + "\n"
-			}
-		}
-		if err := a.print(line); err != nil {
+		if err := a.print(r.text(a.output == formatName, dry)); err != nil {
 			return err
 		}
 	}
-	for _, d := range response.Due {
-		a.info("%s", d)
+	if dry && response.Effects != nil {
+		a.printEffects(*response.Effects)
+	} else {
+		for _, d := range response.Due {
+			a.info("%s", d)
+		}
 	}
 	if dry && !slices.ContainsFunc(response.Results, func(r applyResult) bool { return r.Change != "unchanged" }) {
 		a.info("nothing would change")
 	}
 	return nil
+}
+
+// text describes what an apply did, or would do, to one resource.
+func (r applyResult) text(nameOnly, dry bool) string {
+	name := strings.ToLower(r.Kind) + "/" + r.Name
+	switch {
+	case nameOnly:
+		return name + "\n"
+	case dry && r.Change == "created":
+		return "+ " + name + "\n" + r.changesText()
+	case dry:
+		return "~ " + name + "\n" + r.changesText()
+	case r.Change == "changed":
+		return name + " changed\n" + r.changesText()
+	}
+	return name + " " + r.Change + "\n"
+}
+
+func (r applyResult) changesText() string {
+	if r.Changes != nil {
+		return changesText(r.Changes)
+	}
+	var b strings.Builder
+	for _, line := range r.Diff {
+		b.WriteString("    " + line + "\n")
+	}
+	return b.String()
 }

@@ -78,8 +78,7 @@ var disabledText = map[string]string{
 	"machine": "A disabled machine receives no releases. Its agent can stay connected.",
 	"project": "No part of a disabled project starts. Deployments that a person queued wait until the project\n" +
 		"is enabled.",
-	"trigger": "A disabled trigger opens no candidates and starts no deployments. `drover trigger enable` prints\n" +
-		"which deployments become due, before and after it enables the trigger.",
+	"trigger": "A disabled trigger opens no candidates and starts no deployments.",
 }
 
 // enableVerbs builds `KIND enable NAME` and `KIND disable NAME`.
@@ -132,20 +131,25 @@ func reimageVerb(a *app) *cobra.Command {
 
 func toggleVerb(a *app, k kind, to string) *cobra.Command {
 	var project string
+	yes, help := &consent{app: a}, disabledText[k.name]
+	if to == "enable" {
+		help += consentHelp
+	}
 	example := map[string]string{"machine": "web-01", "project": "shop", "trigger": "shop/shop-joins"}[k.name]
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the " + k.name + " does not exist"}),
 		use:   to + " NAME", short: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name,
-		long: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name + ".\n\n" +
-			disabledText[k.name],
+		long:    map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name + ".\n\n" + help,
 		example: "drover " + k.name + " " + to + " " + example,
 		run: func(ctx context.Context, args []string) error {
 			path, err := k.path(args[0], project)
 			if err != nil {
 				return err
 			}
-			if k.name == "trigger" && to == "enable" {
-				return a.enableTrigger(ctx, path, args[0], project)
+			if to == "enable" {
+				if err := yes.before(ctx, path+"/enable", nil); err != nil {
+					return err
+				}
 			}
 			written, err := a.command(ctx, path+"/"+to, nil)
 			if err != nil {
@@ -154,57 +158,11 @@ func toggleVerb(a *app, k kind, to string) *cobra.Command {
 			return a.wrote(written, k.name+" "+args[0]+" is "+to+"d")
 		},
 	}.command()
+	if to == "enable" {
+		yes.flag(cmd)
+	}
 	if k.inProject {
 		cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the "+k.name)
 	}
 	return cmd
-}
-
-// due is one deployment that the next tick would queue.
-type due struct {
-	Project     string   `json:"project"`
-	Environment string   `json:"environment"`
-	Release     string   `json:"release"`
-	Machines    []string `json:"machines"`
-}
-
-// enableTrigger enables a trigger. It prints which deployments this makes due, before and after the command.
-func (a *app) enableTrigger(ctx context.Context, path, name, project string) error {
-	owner, own := project, name
-	if owner == "" {
-		owner, own = splitName(name)
-	}
-	var exists explain.Trigger
-	if err := a.read(ctx, path, nil, &exists); err != nil {
-		return err
-	}
-	if err := a.printDue(ctx, query("project", owner, "trigger", own), "due at the next tick if enabled"); err != nil &&
-		asFailure(err).code != exitMissing {
-		return err
-	}
-	written, err := a.command(ctx, path+"/enable", nil)
-	if err != nil {
-		return err
-	}
-	if err := a.wrote(written, "trigger "+name+" is enabled"); err != nil {
-		return err
-	}
-	return a.printDue(ctx, query("project", owner, "after", written.Position), "due at the next tick")
-}
-
-func (a *app) printDue(ctx context.Context, q map[string][]string, when string) error {
-	var list struct {
-		Items []due `json:"items"`
-	}
-	if err := a.read(ctx, client.Path("due"), q, &list); err != nil {
-		return err
-	}
-	for _, d := range list.Items {
-		a.info("%s: project %s, release %s to %s in environment %s", when, d.Project, d.Release,
-			plural(len(d.Machines), "machine"), d.Environment)
-	}
-	if len(list.Items) == 0 {
-		a.info("%s: nothing", when)
-	}
-	return nil
 }

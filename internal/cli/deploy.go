@@ -87,6 +87,9 @@ func deployVerb(a *app) *cobra.Command {
 		if c.Flags().Changed("healthy-for") {
 			d.HealthyFor = healthyFor.String()
 		}
+		if stopAfter < 0 {
+			return usage("invalid --stop-after-failures %d: use 1 or more, or 0 for never", stopAfter)
+		}
 		if err := w.check(); err != nil {
 			return err
 		}

@@ -78,6 +78,14 @@ func (a *app) appendWhy(ctx context.Context, text, machine, after string) (strin
 	return text, nil
 }
 
+// supersededText names the deployment that replaced another one; empty without one.
+func supersededText(d explain.Deployment) string {
+	if d.SupersededBy == nil {
+		return ""
+	}
+	return fmt.Sprintf("by %s (release %s)", d.SupersededBy.ID, d.SupersededBy.Release)
+}
+
 func (a *app) describeDeployment(ctx context.Context, path, after string) (text, position string, err error) {
 	var d explain.Deployment
 	position, err = a.readAt(ctx, path, query("after", after), &d)
@@ -87,7 +95,7 @@ func (a *app) describeDeployment(ctx context.Context, path, after string) (text,
 	rows := [][2]string{
 		{"deployment", d.ID}, {"project", d.Project}, {"release", d.Release}, {"environment", d.Environment},
 		{"kind", d.Kind}, {"state", d.State + failuresText(d)}, {"by", d.Cause.By}, {"triggers", strings.Join(d.Cause.Triggers, ", ")},
-		{"reason", d.Cause.Reason}, {"created", fmt.Sprintf("%s (#%s)",
+		{"reason", d.Cause.Reason}, {"superseded", supersededText(d)}, {"created", fmt.Sprintf("%s (#%s)",
 			d.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), d.Position)},
 	}
 	var b strings.Builder

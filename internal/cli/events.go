@@ -16,15 +16,17 @@ func eventsVerb(a *app) *cobra.Command {
 	var after string
 	var limit int
 	cmd := verb{
-		exits: readExits(exits{exitConflict: "with --follow: the log ends before the position of --after, for example " +
-			"after a restore"}),
-		use: "events", short: "List events from the event log",
+		exits: readExits(exits{exitConflict: "the log ends before the position of --after, for example after a restore"}),
+		use:   "events", short: "List events from the event log",
 		long: "List the events of the log in order: every fact and every decision. With -o wide, each line also\n" +
 			"describes the event in a sentence. With --follow, print new events until the command is\n" +
 			"interrupted.",
 		example: "drover events --after '#100'\n" +
 			"drover events -f -o jsonl",
 		run: func(ctx context.Context, _ []string) error {
+			if follow && limit != 0 {
+				return usage("--limit cannot be combined with --follow, which ends when it is interrupted")
+			}
 			if follow {
 				return a.followEvents(ctx, position(after))
 			}

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -16,7 +18,7 @@ func getVerb(a *app) *cobra.Command {
 	var limit int
 	var watch bool
 	cmd := verb{
-		exits: readExits(exits{exitOK: "success; the list may be empty", exitMissing: "the resource does not exist"}),
+		exits: readExits(exits{exitOK: "success; the list may be empty", exitMissing: "the resource, or a project or an environment by which a list is filtered, does not exist"}),
 		use:   "get KIND [NAME]", short: "List resources of a kind, or show one",
 		long: "List the resources of a kind as a table, or show one resource.\n\n" +
 			"Kinds: machines, environments, policies, projects, triggers, releases, deployments, servers,\n" +
@@ -32,6 +34,9 @@ func getVerb(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(args) == 2 && limit != 0 {
+				return usage("--limit cannot be combined with a name: it limits a list")
+			}
 			if len(args) == 2 {
 				return a.getOne(ctx, k, id(args[1]), project, watch)
 			}
@@ -44,6 +49,9 @@ func getVerb(a *app) *cobra.Command {
 			}
 			q := query("project", project, "environment", environment, "role", role, "state", state)
 			if !watch {
+				if err := a.checkFilters(ctx, k, q); err != nil {
+					return err
+				}
 				return k.list(ctx, a, q, limit)
 			}
 			return a.watch(ctx, func(ctx context.Context, after string) (content, error) {
@@ -61,6 +69,26 @@ func getVerb(a *app) *cobra.Command {
 	cmd.Flags().IntVar(&limit, "limit", 0, "maximum number `N` of resources to list; 0: all")
 	watchFlag(cmd, &watch)
 	return cmd
+}
+
+// checkFilters returns an error if a filter names a project or an environment that does not exist, and nothing matches it.
+// A deleted project can still have deployments.
+func (a *app) checkFilters(ctx context.Context, k kind, q url.Values) error {
+	for _, filter := range []string{"project", "environment"} {
+		name := q.Get(filter)
+		if name == "" {
+			continue
+		}
+		var found json.RawMessage
+		missing := a.read(ctx, client.Path(filter+"s", name), nil, &found)
+		if missing == nil || asFailure(missing).code != exitMissing {
+			continue
+		}
+		if matching, err := k.fetchList(ctx, a, maps.Clone(q), 1); err != nil || len(matching.items) == 0 {
+			return missing
+		}
+	}
+	return nil
 }
 
 func (a *app) getOne(ctx context.Context, k kind, name, project string, watch bool) error {

@@ -22,7 +22,7 @@ type rollbackRequest struct {
 func rollbackVerb(a *app) *cobra.Command {
 	var body rollbackRequest
 	var parallel amountFlag
-	w := &waiter{app: a}
+	w, yes := &waiter{app: a}, &consent{app: a}
 	cmd := verb{
 		exits: waitExits(exits{exitMissing: "the project, environment or release does not exist",
 			exitConflict: "there is no previous release, or another release is pinned"}),
@@ -31,12 +31,18 @@ func rollbackVerb(a *app) *cobra.Command {
 			"there or has failed, the previous release is the wanted release. Otherwise it is the last\n" +
 			"different release before the wanted one. Print the id of the deployment.\n\n" +
 			"With --to-release, deploy this release instead. Usually it is one that succeeded in the environment\n" +
-			"before, but any release of the project is accepted.",
+			"before, but any release of the project is accepted." + consentHelp,
 		example: "drover rollback shop --to production --wait\n" +
 			`drover rollback shop --to production --to-release 1.4.1 --reason "the cache leaks" --max-parallel 50`,
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		body.Project, body.MaxParallel = args[0], parallel.given
+		if err := w.check(); err != nil {
+			return err
+		}
+		if err := yes.before(cmd.Context(), client.Path("rollback"), body); err != nil {
+			return err
+		}
 		return a.deploy(cmd.Context(), w, client.Path("rollback"), body, args[0]+" is being rolled back in "+
 			body.Environment)
 	}
@@ -45,6 +51,7 @@ func rollbackVerb(a *app) *cobra.Command {
 	cmd.Flags().Var(&parallel, "max-parallel",
 		"maximum `NUMBER` or percentage of machines at once, such as 5 or 25%; 0: no limit; default: the setting of the project")
 	cmd.Flags().StringVar(&body.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
+	yes.flag(cmd)
 	w.flags(cmd)
 	return cmd
 }

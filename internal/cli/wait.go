@@ -111,6 +111,8 @@ func (w *waiter) finish(d explain.Deployment) error {
 	}
 	text := fmt.Sprintf("deployment %s of %s %s to %s %s", d.ID, d.Project, d.Release, d.Environment, d.State)
 	switch {
+	case d.SupersededBy != nil && d.State == "cancelled":
+		text += ": " + d.SupersededBy.String() + " (" + countByState(d) + ")"
 	case len(d.Machines) == 0:
 		text += ": it covered no machines; machines that join later get this release"
 	case d.State == "succeeded" && !slices.ContainsFunc(d.Machines,
@@ -123,8 +125,16 @@ func (w *waiter) finish(d explain.Deployment) error {
 		w.app.info("%s", text)
 		return nil
 	}
-	return &failure{code: exitFailed, kind: d.State, text: text, hint: "`drover logs " + d.ID +
-		"` shows the output of its steps"}
+	hint := "`drover logs " + d.ID + "` shows the output of its steps"
+	if i := slices.IndexFunc(d.Machines, becameUnhealthy); i >= 0 {
+		hint += ", and `drover why " + d.Machines[i].Name + "` explains its health"
+	}
+	return &failure{code: exitFailed, kind: d.State, text: text, hint: hint}
+}
+
+// becameUnhealthy reports whether the verification of a part failed because of the health of its machine.
+func becameUnhealthy(m explain.DeploymentMachine) bool {
+	return m.Reason == string(domain.MachineIsUnhealthy)
 }
 
 // failuresText compares the failures of a deployment with its maxFailures.

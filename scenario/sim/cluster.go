@@ -34,6 +34,8 @@ type config struct {
 	longTimeouts bool
 	// cleanUp gives every machine the policy that cleans up.
 	cleanUp bool
+	// previews compares the preview of each command with the tick that follows it.
+	previews bool
 	// unhealthy lists machines that stay unhealthy even after everything else is repaired.
 	unhealthy map[string]bool
 	// failing lists machines on which every part fails. Parts on other machines fail only if a step makes them fail.

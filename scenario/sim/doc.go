@@ -13,6 +13,7 @@
 //	sessions.go            how agents connect, lose their server and return
 //	disks.go               copies of disks, and what agents remember after their disk was restored
 //	people.go              the commands of people
+//	previews.go            the previews of commands, compared with the next tick
 //	snapshots.go           the snapshots of a server, compared with its view
 //	faulty_log.go          the connection of one server to the log, with its faults
 //	ledger.go              the reference model: the state of the fleet according to the raw log

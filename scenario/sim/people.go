@@ -68,7 +68,11 @@ func (p *cluster) do(s *server, c domain.Command, words ...string) bool {
 		s = p.serving(0)
 	}
 	p.transcript.do(p.now, p.beginRequest(s), strings.Join(words, " "))
+	by, preview := s.engine, p.foresee(s, c)
 	_, ok := p.command(s, c)
+	if ok {
+		p.checkPreview(s, by, preview, strings.Join(words, " "))
+	}
 	return ok
 }
 

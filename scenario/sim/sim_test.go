@@ -150,6 +150,12 @@ func TestDueMachinesAreDeployedToWithoutSweep(t *testing.T) {
 	holds(t, "due", config{machines: 6, withRelease: true, noSweep: true}, all, ends((*cluster).heal))
 }
 
+func TestPreviewOfACommandSaysWhatTheNextTickDeploys(t *testing.T) {
+	t.Parallel()
+	s := config{machines: 6, withRelease: true, previews: true}
+	holds(t, "previews", s, all, ends(func(*cluster) {}))
+}
+
 func TestAbandonedPartsEnd(t *testing.T) {
 	t.Parallel()
 	holds(t, "abandoned", config{machines: 6}, all, ends(func(p *cluster) {

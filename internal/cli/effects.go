@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/explain"
+)
+
+// maxEffectLines is how many effects are printed.
+const maxEffectLines = 20
+
+// consent asks before a command gives machines an older release.
+type consent struct {
+	*app
+	yes bool
+}
+
+// consentHelp ends the long help of each command with a consent.
+const consentHelp = "\n\nIt prints which deployments become due. On a terminal, it asks first if a machine would get a release\n" +
+	"that was created before the one that it has. Without a terminal, or with --yes, it does not ask."
+
+func (c *consent) flag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.yes, "yes", false, "do not ask, even if a machine gets an older release")
+}
+
+// before prints which deployments a write makes due, and asks whether to continue if a machine gets an older release.
+// path and body are those of the write.
+func (c *consent) before(ctx context.Context, path string, body any) error {
+	if body == nil {
+		body = struct{}{}
+	}
+	var effects explain.Effects
+	switch err := c.post(ctx, "/preview"+path, body, &effects); {
+	case err == nil:
+	case client.KindOf(err) == client.Internal:
+		c.info("could not find out which deployments become due: %v", err)
+		return nil
+	case isAnswer(err):
+		return nil // the write is refused for the same reason, or an older server has no previews
+	default:
+		return err
+	}
+	c.printEffects(effects)
+	return c.ask(effects)
+}
+
+// printEffects prints one line for each group of machines.
+func (a *app) printEffects(effects explain.Effects) {
+	for i, e := range effects.Due {
+		if i == maxEffectLines {
+			a.info("makes due: %s of machines", plural(len(effects.Due)-i, "more group"))
+			return
+		}
+		a.info("makes due: %s", e)
+	}
+	if len(effects.Due) == 0 {
+		a.info("makes due: nothing")
+	}
+}
+
+// ask asks whether machines may get an older release, if some do and somebody can answer.
+func (c *consent) ask(effects explain.Effects) error {
+	switch {
+	case effects.Older == 0 || c.yes || !isTerminal(c.In):
+		return nil
+	case !isTerminal(c.Err): // the user would not see the question
+		return errNoConsent
+	}
+	gets := " get"
+	if effects.Older == 1 {
+		gets = " gets"
+	}
+	if err := c.askYes(plural(effects.Older, "machine") + gets + " an older release. Continue?"); err != nil {
+		return errNoConsent
+	}
+	return nil
+}
+
+// errNoConsent is the error of a command without consent.
+var errNoConsent = &failure{code: exitError, kind: "declined", text: "nothing was changed",
+	hint: "use --yes to continue without confirmation"}
