@@ -50,7 +50,7 @@ func (c RetryDeployment) Decide(w World) ([]Event, *Rejection) {
 		return nil, c.nothingLeft(facts)
 	}
 	q := DeploymentQueued{Kind: Narrowed, Environment: d.Environment, Release: d.Queued.Release,
-		MaxParallel: d.Queued.MaxParallel, StopAfterFailures: d.Queued.StopAfterFailures,
+		MaxParallel: d.Queued.MaxParallel, RoleSlots: d.Queued.RoleSlots, StopAfterFailures: d.Queued.StopAfterFailures,
 		Unavailable: d.Queued.Unavailable, HealthyFor: d.Queued.HealthyFor, Reason: "retry of the " + c.which(),
 		RetryOf: c.Deployment, Origin: c.Origin}
 	if !d.Queued.RetryOf.IsZero() {

@@ -81,7 +81,8 @@ func (e *Engine) preview(copied func() (*projections.View, error), base Situatio
 	}
 	p := &Preview{Position: after.Position, Events: []string{}}
 	for _, c := range commands {
-		facts, err := e.factsOf(after, c)
+		var facts []domain.Event
+		e.Read(func(*projections.View) { facts, err = e.factsOf(after, c) })
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +108,8 @@ func (e *Engine) preview(copied func() (*projections.View, error), base Situatio
 	return p, err
 }
 
-// factsOf returns the events of a command for which no receipt exists, or the error of Handle.
+// factsOf returns the events of a command for which no receipt exists, or the error of Handle. The caller holds mu: whether
+// the log has lost events is not part of the view.
 func (e *Engine) factsOf(v *projections.View, command domain.Command) ([]domain.Event, error) {
 	world := v.World()
 	if rejection := domain.Authorize(world, command); rejection != nil {
@@ -125,7 +127,7 @@ func (e *Engine) factsOf(v *projections.View, command domain.Command) ([]domain.
 
 // forecast decides like a tick on a view that is not shared, and folds the decisions.
 func (e *Engine) forecast(v *projections.View, s Situation) (f Forecast, err error) {
-	if e.fencedBy(v) != nil || e.lostEvents() != nil {
+	if e.fencedBy(v) != nil || e.LostEvents() != nil {
 		return Forecast{View: v}, nil // this server decides nothing
 	}
 	f.View, s.View, s.work = v, v, &worklist{}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,28 +21,37 @@ type consent struct {
 
 // consentHelp ends the long help of each command with a consent.
 const consentHelp = "\n\nIt prints which deployments become due. On a terminal, it asks first if a machine would get a release\n" +
-	"that was created before the one that it has. Without a terminal, or with --yes, it does not ask."
+	"that was created before the one that it has. With --yes it does neither, and without a terminal it does not ask."
 
 func (c *consent) flag(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&c.yes, "yes", false, "do not ask, even if a machine gets an older release")
+	cmd.Flags().BoolVar(&c.yes, "yes", false, "do not compute what becomes due, and do not ask")
 }
 
+// previewTimeout bounds how long a command waits for its preview.
+const previewTimeout = 5 * time.Second
+
 // before prints which deployments a write makes due, and asks whether to continue if a machine gets an older release.
-// path and body are those of the write.
+// path and body are those of the write. A preview that fails or takes too long does not stop the write, and --yes asks for
+// none: a rollback must not depend on it.
 func (c *consent) before(ctx context.Context, path string, body any) error {
+	if c.yes {
+		return nil
+	}
 	if body == nil {
 		body = struct{}{}
 	}
 	var effects explain.Effects
-	switch err := c.post(ctx, "/preview"+path, body, &effects); {
+	bounded, cancel := context.WithTimeout(ctx, previewTimeout)
+	defer cancel()
+	switch err := c.post(bounded, "/preview"+path, body, &effects); {
 	case err == nil:
-	case client.KindOf(err) == client.Internal:
-		c.info("could not find out which deployments become due: %v", err)
-		return nil
-	case isAnswer(err):
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case client.KindOf(err) != client.Internal && client.KindOf(err) != client.Unavailable && isAnswer(err):
 		return nil // the write is refused for the same reason, or an older server has no previews
 	default:
-		return err
+		c.info("could not find out which deployments become due: %v", err)
+		return nil
 	}
 	c.printEffects(effects)
 	return c.ask(effects)
