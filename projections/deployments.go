@@ -35,10 +35,10 @@ type Deployment struct {
 	Superseded bool
 	// SupersededBy is the first deployment by a person that replaced it, or a part of it on a machine; zero without one.
 	SupersededBy domain.ID
-	Ended      bool
-	State      domain.DeploymentState // queued, running, or how it ended
-	EndedAt    eventlog.Position
-	EndedTime  time.Time
+	Ended        bool
+	State        domain.DeploymentState // queued, running, or how it ended
+	EndedAt      eventlog.Position
+	EndedTime    time.Time
 
 	// orphaned is set if the project or environment was deleted. Claimed parts finish, but have no further effect.
 	orphaned bool

@@ -105,7 +105,7 @@ func TestFoldersThatOthersCanChangeAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	require.NoError(t, os.MkdirAll(s.data, 0o700))
-	require.NoError(t, os.Chmod(s.data, 0o777)) //nolint:gosec // this is what the test is about
+	require.NoError(t, os.Chmod(s.data, 0o777))
 	_, stderr, code := s.run("server", "--data", s.data)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "every user of this machine can change "+s.data+" (mode 0777); run: chmod o-w "+s.data)
