@@ -73,3 +73,15 @@ func TestPreviewLeavesOutWhatTheCallerMayNotRead(t *testing.T) {
 	require.Len(t, seen.Due, 1)
 	require.Equal(t, []string{"in-lab"}, seen.Due[0].Machines)
 }
+
+func TestPreviewOfADeploymentLeavesOutMachinesThatItSkips(t *testing.T) {
+	f := heldAtNewer(t)
+	preview := func() (p api.Preview) {
+		require.NoError(t, f.admin.Post(context.Background(), "/preview/deployments", "",
+			object{"project": "shop", "release": "1.0", "environment": "production"}, &p))
+		return p
+	}
+	require.Equal(t, 1, preview().Older, "the hold that a deployment left does not skip the machine")
+	f.do(domain.SetHold{Project: "shop", Machine: "web-01"})
+	require.Empty(t, preview().Due, "a person holds it")
+}

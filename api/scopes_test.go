@@ -94,6 +94,7 @@ var routePermissions = map[string][]sender{
 	"POST /api/v1/deployments":                 deployers,
 	"POST /api/v1/deployments/{name}/cancel":   deployers,
 	"POST /api/v1/deployments/{name}/kill":     deployers,
+	"POST /api/v1/deployments/{name}/retry":    deployers,
 	"POST /api/v1/rollback":                    deployers,
 	"POST /api/v1/retry":                       deployers,
 	"POST /api/v1/pins":                        deployers,

@@ -58,8 +58,10 @@ type Foreseen struct {
 func EffectsOf(see Sees, f Foreseen) Effects {
 	g := grouping{v: f.View, see: see, found: map[effectKey][]string{}}
 	for _, d := range f.Deployments {
-		for name := range d.Parts {
-			g.add(d.Project.Name, name, d.Release, EffectNow)
+		for name, part := range d.Parts {
+			if part.Open() { // the others were skipped: their machines are held, offline or disabled
+				g.add(d.Project.Name, name, d.Release, EffectNow)
+			}
 		}
 	}
 	type target struct{ project, machine, release string }

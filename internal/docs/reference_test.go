@@ -156,7 +156,7 @@ func fieldsOf(typ reflect.Type, path string, elsewhere []reflect.Type) (names []
 			below, name = below.Elem(), name+"[]"
 		}
 		if below.Kind() == reflect.Struct && strings.HasPrefix(below.PkgPath(), "github.com/droverhq/") &&
-			!slices.Contains(elsewhere, below) {
+			!slices.Contains(elsewhere, below) && !below.Implements(reflect.TypeFor[json.Marshaler]()) {
 			names = append(names, fieldsOf(below, path+name+".", elsewhere)...)
 		}
 	}

@@ -74,7 +74,7 @@ func checkOwner(path string, info fs.FileInfo) error {
 }
 
 // groupIsTrusted reports whether a folder that its group can change is safe. The private group of this user contains
-// nobody else: umask 002 is usual with such groups. And root may share a folder of its own with a group of this user by the
+// nobody else: umask 002 is usual with such groups. And root may share its own folder with a group of this user by the
 // setgid bit, as Kubernetes does for volumes with fsGroup.
 func groupIsTrusted(info fs.FileInfo) bool {
 	group := groupOf(info)
