@@ -51,8 +51,8 @@
 //	unproven.mu              the usage of connections that have not proved anything; no function is called under it
 //	outputCounts.mu          the map of counts; no function is called under it
 //
-// The fields settings, sentRevision, killed, log and doubted of a session have no lock. Only the session's pushing goroutine uses them,
-// and session.pushing ensures that there is at most one.
+// The fields settings, sentRevision, killed, log and doubted of a session have no lock. Only the session's pushing
+// goroutine uses them, and session.pushing ensures that there is at most one.
 //
 // The engine calls Touched while it holds its locks for reading the log and possibly for deciding (package engine,
 // Locks). Touched does not block: it reads the view, acquires sessions.mu and session.mu, and starts a goroutine for

@@ -7,7 +7,8 @@ type CancelDeployment struct {
 	Deployment ID `json:"deployment"`
 	// Kill asks the agents to stop the claimed parts.
 	Kill bool `json:"kill,omitempty"`
-	// Machine limits Kill to the part of one machine; empty: the parts of all machines.
+	// Machine limits Kill to the part of one machine, which must run; empty: the parts of all machines. The whole
+	// deployment is cancelled in either case.
 	Machine string `json:"machine,omitempty"`
 	// Reason is why a person kills the parts; may be empty.
 	Reason string `json:"reason,omitempty"`
@@ -57,6 +58,11 @@ func (c CancelDeployment) kill(w World, d *DeploymentFacts) ([]Event, *Rejection
 		case p.State.Ended():
 			return nil, conflict("the part of machine %s in deployment %s has ended: %s", c.Machine, c.Deployment, p.State).
 				hint("`drover cancel %s` cancels the rest of the deployment", c.Deployment)
+		case !slices.Contains(running, c.Machine):
+			return nil, conflict("nothing runs on machine %s for deployment %s: its part is %s", c.Machine, c.Deployment,
+				p.State).
+				hint("`drover cancel %s` cancels the deployment, and machines that have not started it never start it",
+					c.Deployment)
 		}
 		running = slices.DeleteFunc(running, func(machine string) bool { return machine != c.Machine })
 	}

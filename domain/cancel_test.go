@@ -40,13 +40,14 @@ func TestKillOfACancelledDeploymentIsNoChangeOnceAllPartsAreAsked(t *testing.T) 
 	require.Len(t, w.do(CancelDeployment{Deployment: d, Kill: true}), 1, "web-02 was not asked")
 	w.parts[PartStream(d, "web-02")].Killed = true
 	require.Empty(t, w.do(CancelDeployment{Deployment: d, Kill: true}))
-	require.Empty(t, w.do(CancelDeployment{Deployment: d, Kill: true, Machine: "web-03"}), "it does not run there")
 }
 
-func TestKillOfSomethingThatHasEndedIsRefused(t *testing.T) {
+func TestKillOfSomethingThatDoesNotRunIsRefused(t *testing.T) {
 	w, d := runningWorld(t)
 	kill := func(c CancelDeployment) CancelDeployment { c.Kill = true; return c }
 	w.rejects(kill(CancelDeployment{Deployment: d, Machine: "web-04"}), Conflict, "has ended: succeeded")
+	w.rejects(kill(CancelDeployment{Deployment: d, Machine: "web-03"}), Conflict,
+		"nothing runs on machine web-03 for deployment "+d.String()+": its part is queued")
 	w.rejects(kill(CancelDeployment{Deployment: d, Machine: "web-05"}), NotFound, "has no part")
 	w.rejects(kill(CancelDeployment{Deployment: d, Reason: strings.Repeat("x", MaxReasonBytes+1)}), Invalid, "reason")
 	w.rejects(kill(CancelDeployment{Deployment: number(9)}), NotFound, "does not exist")

@@ -23,10 +23,10 @@ import (
 //	5  a machine that its own agent deleted is not forgotten
 //	6  a machine whose agent remembers events that the log does not have is not deployable
 //	7  a release has overrides by environment and role, and a machine whose roles disagree does not get it; a role
-//	   limits the parts on its machines; limits of
-//	   deployments are percentages too, and a deployment can succeed with failures;
-//	   a machine whose agent reports that it cannot start parts gets no automatic deployment, and uses up no attempt
-//	   a repair continues the deployment that it retries; a pin stops deployments of other releases
+//	   limits the parts on its machines; limits of deployments are percentages too; a deployment can succeed with
+//	   failures; a machine whose agent reports that it cannot start parts gets no automatic deployment, and uses up no
+//	   attempt; a repair continues the deployment that it retries; a pin stops deployments of other releases; a later
+//	   cancellation of a deployment sets no holds
 const DecisionVersion = 7
 
 // Rules are the folds and deciders of an engine. Servers of one log that have equal rules make equal decisions. A new

@@ -31,11 +31,12 @@ func (o Occupant) String() string {
 	if o.Killed {
 		return text + "a person has asked to stop it"
 	}
-	return text + fmt.Sprintf("`drover cancel %s --kill --machine %s` stops it", o.Deployment, o.Machine)
+	return text + fmt.Sprintf("`drover cancel %s --kill --machine %s` stops it and cancels the rest of that deployment",
+		o.Deployment, o.Machine)
 }
 
-// occupantOf returns the part that keeps the other open parts of a project from starting on a machine; nil if the machine
-// runs none, or if no other part waits.
+// occupantOf returns the part that keeps the other open parts of a project from starting on a machine; nil if the
+// machine runs none, or if no other part waits.
 func occupantOf(v *projections.View, p *projections.Project, m *projections.Machine) *Occupant {
 	if m.Claimed == nil {
 		return nil

@@ -417,16 +417,8 @@ func (v *View) foldDeployment(f Fact) {
 		}
 	case domain.DeploymentCancelled:
 		if d := v.Deployments[e.Deployment]; d != nil && !d.Ended {
-			if !d.Cancelled { // a later one only kills
-				d.CancelledBy = e.By
-			}
-			d.cancel(domain.DeploymentStopped)
 			v.kill(d, e, f)
-			v.withdraw(d, nil, domain.DeploymentStopped, f)
-			v.endVerifications(d, domain.DeploymentStopped, f)
-			if d.Kind == domain.Automatic && !d.Project.Gone {
-				v.holdCancelled(d, f)
-			}
+			v.cancel(d, e, f)
 		}
 	case domain.DeploymentEnded:
 		v.endDeployment(e, f)
@@ -445,6 +437,21 @@ func (v *View) kill(d *Deployment, e domain.DeploymentCancelled, f Fact) {
 			part.Kill = &Kill{Position: f.Position, Time: f.Time, Reason: e.Reason, Origin: e.Origin}
 			v.touch(part.record)
 		}
+	}
+}
+
+// cancel folds the first cancellation of a deployment. A later one only kills: a person may have ended the holds that
+// the first one set.
+func (v *View) cancel(d *Deployment, e domain.DeploymentCancelled, f Fact) {
+	if d.Cancelled {
+		return
+	}
+	d.CancelledBy = e.By
+	d.cancel(domain.DeploymentStopped)
+	v.withdraw(d, nil, domain.DeploymentStopped, f)
+	v.endVerifications(d, domain.DeploymentStopped, f)
+	if d.Kind == domain.Automatic && !d.Project.Gone {
+		v.holdCancelled(d, f)
 	}
 }
 

@@ -23,19 +23,23 @@ func Work(v *projections.View, machine string) *projections.Part {
 	return nil
 }
 
-// Killed returns the claimed parts that a person asked to stop and whose end the machine's agent has not reported. Parts
-// that were declared lost are included: the agent may still run them when it returns.
+// Killed returns the claimed parts that a person asked to stop and whose end the machine's agent has not reported, in
+// the order of their claims. Parts that were declared lost are included, because the agent may still run them when it
+// returns. An exception is a lost part of a deleted project: the view no longer assigns it to the machine.
 func Killed(v *projections.View, machine string) []*projections.Part {
 	m := v.Machines[machine]
 	if m == nil {
 		return nil
 	}
-	var parts []*projections.Part
-	for _, i := range m.Installed { // a part that has started is the last one of its project
-		if part := i.Last; part != nil && part.Kill != nil && !part.Reported && part.Instance == m.Instance {
-			parts = append(parts, part)
+	parts := slices.Clone(v.OpenPartsOn(machine)) // also those of deleted projects
+	for _, i := range m.Installed {               // a part that has started is the last one of its project
+		if i.Last != nil && !slices.Contains(parts, i.Last) {
+			parts = append(parts, i.Last)
 		}
 	}
+	parts = slices.DeleteFunc(parts, func(part *projections.Part) bool {
+		return part.Kill == nil || part.Reported || part.Instance != m.Instance
+	})
 	slices.SortFunc(parts, func(a, b *projections.Part) int { return cmp.Compare(a.Claimed, b.Claimed) })
 	return parts
 }

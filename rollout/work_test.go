@@ -120,3 +120,28 @@ func TestAnotherInstanceIsNotAskedToStop(t *testing.T) {
 	f.Connect("web-01", domain.ID{15: 1}, domain.ID{15: 77})
 	require.Empty(t, rollout.Killed(f.View, "web-01"))
 }
+
+func TestDeletionOfTheProjectDoesNotHideAKillFromTheMachine(t *testing.T) {
+	for name, happens := range map[string]func(f *fleet, kill domain.DeploymentCancelled){
+		"before the kill": func(f *fleet, kill domain.DeploymentCancelled) {
+			f.Add("project/shop", domain.ProjectDeleted{})
+			f.Add("project/shop", kill)
+		},
+		"while the machine is offline": func(f *fleet, kill domain.DeploymentCancelled) {
+			f.Disconnect("web-01")
+			f.Add("project/shop", kill)
+			f.Add("project/shop", domain.ProjectDeleted{})
+			f.Connect("web-01", domain.ID{15: 9}, f.Machines["web-01"].Instance)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t, "web-01")
+			d := f.queue(wide())
+			f.Claim(d, "web-01")
+			happens(f, domain.DeploymentCancelled{Deployment: d, Kill: true})
+			require.Equal(t, []*projections.Part{f.Deployments[d].Parts["web-01"]}, rollout.Killed(f.View, "web-01"))
+			f.End(d, "web-01", domain.PartFailed, domain.KilledByPerson)
+			require.Empty(t, rollout.Killed(f.View, "web-01"))
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -17,10 +18,11 @@ type Kill struct {
 // NewKill returns a Kill that nobody has asked yet.
 func NewKill() *Kill { return &Kill{asked: make(chan struct{})} }
 
-// Ask asks the part to stop. by names the person, and reason is empty or says why. Only the first call counts.
+// Ask asks the part to stop. by names the person; it is empty if the server does not know the name. reason is empty or
+// says why. Only the first call counts.
 func (k *Kill) Ask(by, reason string) {
 	k.once.Do(func() {
-		k.by = by
+		k.by = cmp.Or(by, "a person")
 		if reason != "" {
 			k.by += fmt.Sprintf(" (%s)", reason)
 		}

@@ -1,8 +1,10 @@
 package run_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -49,7 +51,8 @@ func TestKilledPartEndsWithAllProcessesOfItsStep(t *testing.T) {
 }
 
 func TestKilledStepCanCleanUp(t *testing.T) {
-	p, out := part(t, step(`trap 'echo cleaned up; exit 0' TERM; echo ready; while :; do sleep 0.01; done`), step("echo never"))
+	p, out := part(t, step(`trap 'echo cleaned up; exit 0' TERM; echo ready; while :; do sleep 0.01; done`),
+		step("echo never"))
 	p.Grace = 20 * time.Second
 	killOnOutput(t, &p, out)
 	end := runPart(t, p)
@@ -68,11 +71,43 @@ func TestKillBeforeAStepPreventsItsStart(t *testing.T) {
 	require.Empty(t, out.String())
 }
 
+// askOn asks the part to stop when a line with this text is written.
+type askOn struct {
+	text string
+	kill *run.Kill
+}
+
+func (a askOn) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), a.text) {
+		a.kill.Ask("token ops", "")
+	}
+	return len(b), nil
+}
+
 func TestKillAfterTheLastStepIsVoid(t *testing.T) {
-	p, _ := part(t, step("true"))
+	p, _ := part(t, step("sleep 60 &"))
 	p.Kill = run.NewKill()
-	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
-	p.Kill.Ask("token ops", "")
+	p.Output = askOn{text: "left running were stopped", kill: p.Kill} // written between the exit and the end of the part
+	require.Equal(t, client.End{Deployment: "d-1", State: domain.PartSucceeded}, runPart(t, p))
+	<-p.Kill.Asked()
+}
+
+func TestStepThatWasKilledByAnUnnamedPersonIsNotRetried(t *testing.T) {
+	p, out := part(t, domain.Step{Name: "install", Retries: 3, Run: "echo ready; sleep 60"})
+	p.Kill = run.NewKill()
+	p.Output = io.MultiWriter(out, askUnnamed{p.Kill})
+	end := runPart(t, p)
+	require.Equal(t, "ready\n", out.String(), "the step is not retried")
+	require.Equal(t, domain.KilledByPerson, end.Reason)
+	require.Equal(t, `step "install" was stopped by a person`, end.Detail)
+}
+
+// askUnnamed asks the part to stop at its first output, without a name and a reason.
+type askUnnamed struct{ kill *run.Kill }
+
+func (a askUnnamed) Write(b []byte) (int, error) {
+	a.kill.Ask("", "")
+	return len(b), nil
 }
 
 func TestKillEndsTheCommandOfASecret(t *testing.T) {
@@ -84,13 +119,12 @@ func TestKillEndsTheCommandOfASecret(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
+		for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(time.Millisecond) {
 			if _, err := os.Stat(started); err == nil {
-				break
+				p.Kill.Ask("token ops", "")
+				return
 			}
-			time.Sleep(time.Millisecond)
 		}
-		p.Kill.Ask("token ops", "")
 	}()
 	end := runPart(t, p)
 	<-done

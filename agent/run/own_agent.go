@@ -1,8 +1,10 @@
 package run
 
 import (
-	"regexp"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -10,39 +12,30 @@ import (
 // Recipe is how a step restarts its own agent.
 const Recipe = "systemd-run --on-active=5s systemctl restart drover-agent"
 
-// ownAgentGrace is how long a step that seems to wait for the end of its own agent may run after the agent was asked to
-// stop.
+// ownAgentGrace is how long a step that waits for the end of its own agent may run after the agent was asked to stop.
 const ownAgentGrace = 10 * time.Second
 
 // ownAgentPoll is how often the processes of the step are examined meanwhile.
 const ownAgentPoll = time.Second
 
-var (
-	// sendsSignals and awaitsEnd match scripts that send signals, and scripts that wait for the end of a process that is
-	// not their child.
-	sendsSignals = regexp.MustCompile(`\b(kill|pkill|killall)\b`)
-	awaitsEnd    = regexp.MustCompile(`\bkill\s+-(0|s\s*0)\b|--pid\b|\b(pgrep|pidof|pidwait)\b|/proc/`)
-)
-
-// awaitsAgent reports whether a step seems to wait for the end of the agent that runs it: one of its processes names the
-// agent's unit as an argument, as `systemctl restart` does, or its script sends a signal and then waits for the end of a
-// process. The sender of a signal is unknown, so this is asked only after the agent was asked to stop. unit is the
-// agent's unit, such as drover-agent.service; it may be empty.
-func awaitsAgent(script string, arguments [][]string, unit string) bool {
-	names := []string{unit, strings.TrimSuffix(unit, ".service")}
-	for _, process := range arguments {
-		if unit != "" && len(process) > 1 && slices.ContainsFunc(process[1:], func(a string) bool { return slices.Contains(names, a) }) {
-			return true
-		}
+// awaitsAgent reports whether a process waits for the end of the agent: `systemctl` with the agent's unit, or any
+// program with the option --pid and the agent's process id, such as `tail --pid`. Only its arguments count. The text of
+// a script does not show what it waits for, and the sender of a signal is unknown. unit is the agent's unit, such as
+// drover-agent.service; it may be empty.
+func awaitsAgent(arguments []string, unit string, agent int) bool {
+	if len(arguments) == 0 {
+		return false
 	}
-	return sendsSignals.MatchString(script) && awaitsEnd.MatchString(script)
+	program, arguments, id := filepath.Base(arguments[0]), arguments[1:], strconv.Itoa(agent)
+	if program == "systemctl" && unit != "" {
+		return slices.Contains(arguments, unit) || slices.Contains(arguments, strings.TrimSuffix(unit, ".service"))
+	}
+	i := slices.Index(arguments, "--pid") + 1
+	return slices.Contains(arguments, "--pid="+id) || i > 0 && i < len(arguments) && arguments[i] == id
 }
 
-// awaitsAgent reports whether the processes of the group or the script of the step wait for the end of this agent.
-func (g Group) awaitsAgent(script string) bool {
-	var all [][]string
-	for _, m := range g.members() {
-		all = append(all, m.arguments())
-	}
-	return awaitsAgent(script, all, ownUnit())
+// awaitsAgent reports whether a process of the group waits for the end of this agent.
+func (g Group) awaitsAgent() bool {
+	unit, agent := ownUnit(), os.Getpid()
+	return slices.ContainsFunc(g.members(), func(p process) bool { return awaitsAgent(p.arguments(), unit, agent) })
 }

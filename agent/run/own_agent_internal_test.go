@@ -6,24 +6,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestStepThatWaitsForItsOwnAgentIsRecognized(t *testing.T) {
-	sh := []string{"/bin/sh", "-e", "/var/lib/drover-agent/parts/d-1/step-1.sh"}
+func TestProcessThatWaitsForTheAgentIsRecognized(t *testing.T) {
+	const agent = 4711
 	for name, c := range map[string]struct {
-		script    string
-		arguments [][]string
+		arguments []string
 		unit      string
 		waits     bool
 	}{
-		"systemctl":             {"upgrade", [][]string{sh, {"systemctl", "restart", "drover-agent"}}, "drover-agent.service", true},
-		"systemctl with suffix": {"upgrade", [][]string{sh, {"systemctl", "stop", "agent.service"}}, "agent.service", true},
-		"another unit":          {"upgrade", [][]string{sh, {"systemctl", "restart", "shop"}}, "drover-agent.service", false},
-		"no unit":               {"upgrade", [][]string{sh, {"systemctl", "restart", "drover-agent"}}, "", false},
-		"kill and wait":         {"kill -TERM $A; while kill -0 $A; do sleep 1; done", [][]string{sh}, "", true},
-		"pkill and wait":        {"pkill drover; while pgrep drover; do sleep 1; done", [][]string{sh}, "", true},
-		"kill only":             {"kill -HUP $(cat shop.pid)", [][]string{sh}, "", false},
-		"wait only":             {"while pgrep shop; do sleep 1; done", [][]string{sh}, "", false},
-		"the data folder":       {"sleep 60", [][]string{sh}, "drover-agent.service", false},
+		"systemctl":             {[]string{"systemctl", "restart", "drover-agent"}, "drover-agent.service", true},
+		"systemctl with a path": {[]string{"/bin/systemctl", "stop", "agent.service"}, "agent.service", true},
+		"another unit":          {[]string{"systemctl", "restart", "shop"}, "drover-agent.service", false},
+		"no unit":               {[]string{"systemctl", "restart", "drover-agent"}, "", false},
+		"another program":       {[]string{"sudo", "-u", "drover-agent", "./migrate"}, "drover-agent.service", false},
+		"the agent's id":        {[]string{"tail", "--pid=4711", "-f", "/dev/null"}, "", true},
+		"the id apart":          {[]string{"tail", "-f", "--pid", "4711", "/dev/null"}, "drover-agent.service", true},
+		"another id":            {[]string{"tail", "--pid=47110", "-f", "/dev/null"}, "", false},
+		"no id":                 {[]string{"tail", "--pid"}, "", false},
+		"a number":              {[]string{"sleep", "4711"}, "", false},
+		"a zombie":              {[]string{""}, "drover-agent.service", false},
+		"nothing":               {nil, "drover-agent.service", false},
 	} {
-		require.Equal(t, c.waits, awaitsAgent(c.script, c.arguments, c.unit), name)
+		require.Equal(t, c.waits, awaitsAgent(c.arguments, c.unit, agent), name)
 	}
 }

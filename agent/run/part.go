@@ -320,7 +320,14 @@ func killedEnd(step, detail string) client.End {
 	return client.End{State: domain.PartFailed, Reason: domain.KilledByPerson, Step: step, Detail: detail}
 }
 
-func (r *runner) killed() bool { return r.Kill.By() != "" }
+func (r *runner) killed() bool {
+	select {
+	case <-r.Kill.Asked():
+		return true
+	default:
+		return false
+	}
+}
 
 func (r *runner) stopping() bool {
 	select {

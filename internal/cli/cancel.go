@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,12 +24,14 @@ func cancelVerb(a *app) *cobra.Command {
 	var k killRequest
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the deployment or its part on the machine does not exist",
-			exitConflict: "the deployment has already succeeded or failed; with --kill: it has ended"}),
+			exitConflict: "the deployment has already succeeded or failed; with --kill: it has ended, or does not run on the machine"}),
 		use: "cancel DEPLOYMENT", short: "Cancel a deployment, or stop it with --kill",
 		long: "Cancel a deployment. Machines that have started it finish; the others do not start it.\n\n" +
 			"With --kill, machines that have started it stop: the agent sends SIGTERM to the processes of the\n" +
 			"running step, and SIGKILL to the processes that still run 5 seconds later. The part fails with the\n" +
-			"reason killed, and the machine is dirty. A machine that is offline stops when it returns.",
+			"reason killed, and the machine is dirty. A machine that is offline stops when it returns.\n\n" +
+			"With --kill --machine, only that machine stops. The rest of the deployment is cancelled as without\n" +
+			"--kill: machines that have started it finish, and the others never start it.",
 		example: "drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10\n" +
 			"drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --kill --reason \"the migration hangs\"\n" +
 			"drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --kill --machine web-01",
@@ -52,7 +55,8 @@ func cancelVerb(a *app) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().BoolVar(&kill, "kill", false, "also stop the machines that have started the deployment")
-	cmd.Flags().StringVar(&k.Machine, "machine", "", "with --kill: stop only this `MACHINE`; the others finish")
+	cmd.Flags().StringVar(&k.Machine, "machine", "",
+		"with --kill: stop only this `MACHINE`; also cancels the rest: machines that have not started never start")
 	cmd.Flags().StringVar(&k.Reason, "reason", "", "with --kill: record this `TEXT` in the event log as the reason")
 	return cmd
 }
@@ -60,8 +64,8 @@ func cancelVerb(a *app) *cobra.Command {
 // maxRunning bounds how many machines printRunning names.
 const maxRunning = 5
 
-// printRunning says which machines finish a cancelled deployment, and how to stop them. The deployment is cancelled, so an
-// error of reading it changes nothing.
+// printRunning says which machines finish a cancelled deployment, and how to stop them. The deployment is cancelled, so
+// an error of reading it changes nothing.
 func (a *app) printRunning(ctx context.Context, deployment, after string) {
 	var d explain.Deployment
 	if _, err := a.readAt(ctx, client.Path("deployments", deployment), query("after", after), &d); err != nil {
@@ -84,8 +88,8 @@ func (a *app) printRunning(ctx context.Context, deployment, after string) {
 	default:
 		names += " are"
 	}
-	a.info("%s running release %s of %s and will finish; `drover cancel %s --kill` stops that", names, d.Release, d.Project,
-		deployment)
+	a.info("%s running release %s of %s and will finish; `drover cancel %s --kill` stops that", names, d.Release,
+		d.Project, deployment)
 }
 
 // kill cancels a deployment and asks the agents to stop its running parts.
@@ -94,5 +98,22 @@ func (a *app) kill(ctx context.Context, deployment string, k killRequest) error 
 	if err != nil {
 		return err
 	}
-	return a.wrote(written, "deployment "+deployment+" is cancelled, and its running parts are asked to stop")
+	return a.wrote(written, "deployment "+deployment+" is cancelled, and "+a.asked(ctx, deployment, k, written.Position))
+}
+
+// asked says which parts the agents are asked to stop. The request is in the log, so an error of reading it changes
+// nothing.
+func (a *app) asked(ctx context.Context, deployment string, k killRequest, after string) string {
+	if k.Machine != "" {
+		return "its part on " + k.Machine + " is asked to stop"
+	}
+	var d explain.Deployment
+	_, err := a.readAt(ctx, client.Path("deployments", deployment), query("after", after), &d)
+	stops := func(m explain.DeploymentMachine) bool {
+		return m.State == string(domain.PartRunning) || m.Reason == string(domain.KilledByPerson)
+	}
+	if err == nil && !slices.ContainsFunc(d.Machines, stops) {
+		return "no machine runs it, so none is asked to stop"
+	}
+	return "its running parts are asked to stop"
 }

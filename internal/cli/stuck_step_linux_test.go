@@ -49,14 +49,32 @@ func TestPersonStopsAStepThatHangs(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist, "although the step ignores SIGTERM")
 }
 
+// A step that waits for its own processes must finish, although the operator restarts the agent meanwhile.
+func TestStepThatStopsAndAwaitsAnotherProcessOutlastsTheStopOfItsAgent(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	s.server()
+	s.shop()
+	agent := s.agent("web-01")
+	started := filepath.Join(s.Folder, "started")
+	d := s.deployScript("sleep 14 & APP=$!\ntouch " + started + "\n" +
+		"while kill -0 $APP 2>/dev/null; do sleep 1; done\nkill $APP || true")
+	s.eventually("the step runs", func() bool { _, err := os.Stat(started); return err == nil })
+	agent.Signal(syscall.SIGTERM)
+	s.eventually("the agent has stopped", func() bool { return !agent.Running() })
+	require.Contains(t, s.ok("describe", "deployment", d), "succeeded")
+}
+
 func TestStepThatWaitsForTheEndOfItsAgentEndsWithTheRecipe(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	s.server()
 	s.shop()
 	agent := s.agent("web-01")
-	d := s.deployScript("kill -TERM $PPID\nwhile kill -0 $PPID 2>/dev/null; do sleep 0.1; done")
-	s.eventually("the part has ended", func() bool { return strings.Contains(s.ok("describe", "deployment", d), "interrupted") })
+	d := s.deployScript("kill -TERM $PPID\ntail --pid=$PPID -f /dev/null")
+	s.eventually("the part has ended", func() bool {
+		return strings.Contains(s.ok("describe", "deployment", d), "interrupted")
+	})
 	require.Contains(t, s.ok("describe", "deployment", d), "systemd-run --on-active=5s systemctl restart drover-agent")
 	s.eventually("the agent has stopped", func() bool { return !agent.Running() })
 	agent.Signal(syscall.SIGKILL) // in case it has not

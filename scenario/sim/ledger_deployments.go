@@ -160,7 +160,7 @@ func (l *ledger) applyDeployment(fact domain.Event) {
 			}
 		}
 	case domain.DeploymentCancelled:
-		if w := l.deployments[e.Deployment]; w != nil && w.ended == "" {
+		if w := l.deployments[e.Deployment]; w != nil && w.ended == "" && !w.cancelled {
 			w.cancelled = true
 			l.endVerifications(w)
 			if !w.person() && !w.project.gone {

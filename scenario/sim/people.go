@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
 )
 
 var (
@@ -224,6 +225,22 @@ func (p *cluster) cancel(st step) {
 	}
 	d := open[st.b%len(open)]
 	p.do(s, domain.CancelDeployment{Deployment: d.ID, Origin: domain.By(by)}, "cancel", p.transcript.deployment(d.ID))
+}
+
+// stopParts cancels one of the open deployments, or one that was cancelled before, and asks its running parts to stop.
+// The agents of the simulation ignore that, as those of earlier versions do.
+func (p *cluster) stopParts(st step) {
+	s := p.serving(st.a)
+	open := p.audit.OpenDeployments()
+	if i := slices.IndexFunc(open, func(d *projections.Deployment) bool { return d.Cancelled }); i >= 0 && st.a%4 > 0 {
+		open = open[i : i+1]
+	}
+	if len(open) == 0 {
+		return
+	}
+	d := open[st.b%len(open)]
+	p.do(s, domain.CancelDeployment{Deployment: d.ID, Kill: true, Origin: domain.By(by)}, "cancel",
+		p.transcript.deployment(d.ID), "--kill")
 }
 
 // until returns an expiry for a pin or hold: none, soon or later.

@@ -76,6 +76,7 @@ var actions = []action{
 	{"repair", 4, people, (*cluster).repair},
 	{"role", 2, people, (*cluster).deployRole},
 	{"cancel", 4, people, (*cluster).cancel},
+	{"stop-parts", 3, people, (*cluster).stopParts},
 	{"pin", 3, people, (*cluster).pin},
 	{"unpin", 2, people, (*cluster).unpin},
 	{"hold", 2, people, (*cluster).hold},
