@@ -3,6 +3,7 @@ package run
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,10 +19,25 @@ const ownAgentGrace = 10 * time.Second
 // ownAgentPoll is how often the processes of the step are examined meanwhile.
 const ownAgentPoll = time.Second
 
+// namesAgent, sendsSignals and awaitsEnd match a script that mentions drover or the parent of the shell, sends signals,
+// and waits for the end of a process that is not its child.
+var (
+	namesAgent   = regexp.MustCompile(`\bdrover\b|\$\{?PPID\b`)
+	sendsSignals = regexp.MustCompile(`\b(kill|pkill|killall)\b`)
+	awaitsEnd    = regexp.MustCompile(`\bkill\s+-(0|s\s*0)\b|\b(pgrep|pidof|pidwait)\b`)
+)
+
+// scriptAwaitsAgent reports whether a script seems to stop the agent and to wait for its end in a loop of the shell, which
+// shows in no argument of a process. A script that stops and awaits its own application mentions neither drover nor its
+// parent.
+func scriptAwaitsAgent(script string) bool {
+	return namesAgent.MatchString(script) && sendsSignals.MatchString(script) && awaitsEnd.MatchString(script)
+}
+
 // awaitsAgent reports whether a process waits for the end of the agent: `systemctl` with the agent's unit, or any
-// program with the option --pid and the agent's process id, such as `tail --pid`. Only its arguments count. The text of
-// a script does not show what it waits for, and the sender of a signal is unknown. unit is the agent's unit, such as
-// drover-agent.service; it may be empty.
+// program with the option --pid and the agent's process id, such as `tail --pid`. The sender of a signal is unknown, so
+// this is asked only after the agent was asked to stop. unit is the agent's unit, such as drover-agent.service; it may be
+// empty.
 func awaitsAgent(arguments []string, unit string, agent int) bool {
 	if len(arguments) == 0 {
 		return false
@@ -34,8 +50,11 @@ func awaitsAgent(arguments []string, unit string, agent int) bool {
 	return slices.Contains(arguments, "--pid="+id) || i > 0 && i < len(arguments) && arguments[i] == id
 }
 
-// awaitsAgent reports whether a process of the group waits for the end of this agent.
-func (g Group) awaitsAgent() bool {
+// awaitsAgent reports whether a process of the group, or the script of the step, waits for the end of this agent.
+func (g Group) awaitsAgent(script string) bool {
+	if scriptAwaitsAgent(script) {
+		return true
+	}
 	unit, agent := ownUnit(), os.Getpid()
 	return slices.ContainsFunc(g.members(), func(p process) bool { return awaitsAgent(p.arguments(), unit, agent) })
 }

@@ -29,3 +29,16 @@ func TestProcessThatWaitsForTheAgentIsRecognized(t *testing.T) {
 		require.Equal(t, c.waits, awaitsAgent(c.arguments, c.unit, agent), name)
 	}
 }
+
+func TestScriptThatStopsAndAwaitsTheAgentIsRecognized(t *testing.T) {
+	for script, waits := range map[string]bool{
+		"A=$PPID\nkill -TERM $A; while kill -0 $A; do sleep 1; done":                                true,
+		"pkill drover; while pgrep drover; do sleep 1; done":                                        true,
+		"pkill app; while pgrep app; do sleep 1; done; ./migrate":                                   false,
+		"kill $(cat app.pid); while kill -0 $(cat app.pid); do sleep 1; done; echo $DROVER_RELEASE": false,
+		"kill -HUP $PPID":                      false,
+		"while pgrep drover; do sleep 1; done": false,
+	} {
+		require.Equal(t, waits, scriptAwaitsAgent(script), script)
+	}
+}

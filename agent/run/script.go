@@ -33,7 +33,7 @@ type Script struct {
 	Timeout time.Duration
 	Grace   time.Duration // between SIGTERM and SIGKILL
 	Output  io.Writer
-	// Stopping, when it is closed, ends the script if one of its processes waits for the end of this agent, see awaitsAgent.
+	// Stopping, when it is closed, ends the script if it waits for the end of this agent, see awaitsAgent.
 	Stopping <-chan struct{}
 	// Kill, when it is closed, ends the script like its timeout.
 	Kill <-chan struct{}
@@ -106,8 +106,9 @@ func (s Script) waitsForAgent(ctx context.Context, g Group) <-chan struct{} {
 		case <-ctx.Done():
 			return
 		}
+		text, _ := os.ReadFile(s.Path) // without it, the processes still count
 		for since := time.Now(); ; {
-			if !g.awaitsAgent() {
+			if !g.awaitsAgent(string(text)) {
 				since = time.Now()
 			}
 			if time.Since(since) >= ownAgentGrace {
