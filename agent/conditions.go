@@ -23,8 +23,8 @@ const (
 type conditions struct {
 	blocking domain.Condition // zero: the journal can be written
 	left     domain.Condition // zero: nothing was left
-	// reported means that this session has reported a condition, so that servers must hear when it ends.
-	reported bool
+	// stated means that this session has checked the journal and stated the result, so that changes are reported.
+	stated bool
 	// blockedUntil is when blocking may end, on the monotonic clock.
 	blockedUntil time.Duration
 	// retryOrphans is when the agent tries again to remove what was left, on the monotonic clock.
@@ -126,12 +126,20 @@ func (s *session) retryConditions() {
 	}
 }
 
-// reportConditions sends the conditions, if there are any or this session has reported some before.
+// stateConditions states all conditions after a welcome, even an empty list: until then, servers go by what an earlier
+// run of the agent stated. The first statement comes after a check, because an empty one lets servers deploy again.
+func (s *session) stateConditions() {
+	if !s.conditions.stated {
+		s.checkJournal()
+		s.conditions.stated = true
+	}
+	s.reportConditions()
+}
+
+// reportConditions sends the conditions, once this session has stated them.
 func (s *session) reportConditions() {
-	list := s.conditions.list()
-	if s.link == nil || len(list) == 0 && !s.conditions.reported {
+	if s.link == nil || !s.conditions.stated {
 		return
 	}
-	s.conditions.reported = true
-	s.send(client.FromAgent{Conditions: &client.Conditions{Conditions: list}})
+	s.send(client.FromAgent{Conditions: &client.Conditions{Conditions: s.conditions.list()}})
 }

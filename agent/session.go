@@ -274,7 +274,7 @@ func (s *session) connect() {
 	hello := client.Hello{
 		Machine: s.config.Name, Instance: identity.Instance, Session: s.id,
 		Environment: s.config.Environment, Roles: s.config.Roles, Ephemeral: s.config.Ephemeral,
-		Version: s.config.Version, Memory: s.helloMemory(),
+		Version: s.config.Version, Memory: s.helloMemory(), StatesConditions: true,
 	}
 	limit := min(maxDelay, time.Duration(s.settings.OfflineAfter)/3)
 	s.tasks.Go(func() {
@@ -431,7 +431,7 @@ func (s *session) welcomed(w client.Welcome) {
 	s.warnings = w.Warnings[:min(len(w.Warnings), maxWarnings)]
 	s.logError(s.journal.RecordLog(w, s.config.Name))
 	s.send(client.FromAgent{Remembered: s.remembered()})
-	s.reportConditions()
+	s.stateConditions()
 	s.apply(w.Settings)
 	s.queue = nil
 	s.reconcile(w.Unfinished)

@@ -321,6 +321,8 @@ func TestNothingIsClaimedWhileTheJournalIsNotWritable(t *testing.T) {
 	config := configuration(t, server)
 	a := startAgent(t, config)
 	c := server.welcome(t)
+	require.True(t, c.hello.StatesConditions)
+	require.Empty(t, expect(t, c, someConditions).Conditions, "also none are stated")
 	journal := filepath.Join(config.Data, "journal")
 	require.NoError(t, os.Rename(journal, journal+".away"))
 	require.NoError(t, os.WriteFile(journal, nil, 0o600))
@@ -338,6 +340,18 @@ func TestNothingIsClaimedWhileTheJournalIsNotWritable(t *testing.T) {
 	require.Empty(t, expect(t, c, someConditions).Conditions)
 	require.Equal(t, "d-1", expect(t, c, aClaim).Deployment)
 	require.Equal(t, 1, a.log.FilterMessageSnippet("no part is claimed until that works again").Len(), "one line, not one per attempt")
+}
+
+func TestTheFirstStatementOfARunFollowsACheck(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	startAgent(t, config)
+	c := server.accept(t)
+	journal := filepath.Join(config.Data, "journal")
+	require.NoError(t, os.Rename(journal, journal+".away"))
+	require.NoError(t, os.WriteFile(journal, nil, 0o600))
+	c.send(t, client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Server: "server-1", Settings: shortSettings(nil)}})
+	require.Len(t, expect(t, c, someConditions).Conditions, 1, "an empty one would let servers deploy again")
 }
 
 func someConditions(m client.FromAgent) *client.Conditions { return m.Conditions }

@@ -56,6 +56,7 @@ func (h *Hub) serve(conn *websocket.Conn, g greeting) {
 	}
 	defer h.sessions.drop(s)
 	defer s.markLeft()
+	s.assumeConditions()
 	s.readMessages(first)
 }
 

@@ -135,7 +135,7 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, g greeting,
 		return nil, refusedBy(err)
 	}
 	s = &session{hub: h, conn: conn, machine: j.machine, instance: j.instance, id: j.session, owned: p.uses(),
-		form: g.form(), version: bounded(hello.Version), sentRevision: eventlog.NoStream, pushing: true}
+		form: g.form(), version: bounded(hello.Version), statesConditions: hello.StatesConditions, sentRevision: eventlog.NoStream, pushing: true}
 	warnings, err := h.connect(ctx, j)
 	if err == nil {
 		err = h.compareMemory(ctx, j, hello.Memory)

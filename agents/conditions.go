@@ -20,6 +20,17 @@ func (s *session) receiveConditions(ctx context.Context, c client.Conditions) {
 	s.recordConditions(ctx)
 }
 
+// assumeConditions records that nothing is wrong, if the agent may never state its conditions. Otherwise, what a later
+// version of it stated before would keep its machine from being deployed to.
+func (s *session) assumeConditions() {
+	if s.statesConditions {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	s.receiveConditions(ctx, client.Conditions{})
+}
+
 // recordConditions records the last statement, unless that has been done. It is repeated with each heartbeat, because the
 // log may be unavailable at first, and because a machine whose conditions change too often must wait.
 func (s *session) recordConditions(ctx context.Context) {

@@ -187,7 +187,9 @@ func (h *Hub) connectOverHTTP(ctx context.Context, j joinRequest) (engine.Result
 	if n := h.stateOf(j.machine); n.machine != nil {
 		h.cfg.Engine.HeartbeatOverHTTP(j.machine, n.machine.Connect)
 	}
-	return result, nil
+	// Such an agent states no conditions, so what another agent of the instance stated must not remain.
+	_, err = h.handle(ctx, domain.ID{}, domain.ReportConditions{Name: j.machine, Session: j.session})
+	return result, err
 }
 
 // ReportInput is a report of an agent about its machine.

@@ -31,6 +31,8 @@ type session struct {
 	version      string             // reported by the agent
 	inbox        inbox
 
+	statesConditions bool // whether the agent states its conditions after each welcome
+
 	// settings, sentRevision, killed, log and doubted are used only by the pushing goroutine.
 	settings     client.Settings
 	sentRevision eventlog.Revision

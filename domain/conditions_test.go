@@ -28,7 +28,7 @@ func TestConditionsOfAnAgentAreBoundedAndCleaned(t *testing.T) {
 	w.rejects(ReportConditions{Name: "gone"}, NotFound)
 }
 
-func TestConditionsEndWithTheSession(t *testing.T) {
+func TestConditionsEndWithTheInstance(t *testing.T) {
 	m := Machine{Name: "web-01"}
 	evolve := func(events ...Event) {
 		t.Helper()
@@ -44,7 +44,9 @@ func TestConditionsEndWithTheSession(t *testing.T) {
 	evolve(AgentConnected{Server: number(8), Session: number(2), Instance: number(3)})
 	require.Len(t, m.Conditions, 1, "the same run of the agent, on another server")
 	evolve(AgentConnected{Session: number(4), Instance: number(3)})
-	require.Empty(t, m.Conditions)
+	require.Len(t, m.Conditions, 1, "another run of the agent, which has stated nothing yet")
+	evolve(MachineCameOnline{Session: number(5), Instance: number(6)})
+	require.Empty(t, m.Conditions, "another disk")
 	evolve(full, MachineConditionsChanged{Conditions: []Condition{{Kind: Leftovers}}})
 	_, blocked = m.Blocked()
 	require.False(t, blocked, "a warning does not block")

@@ -67,7 +67,7 @@ type (
 		Session ID     `json:"session"`
 	}
 	// MachineConditionsChanged records what the machine's agent reports about its own machine, such as a full disk. While a
-	// condition that blocks is reported, the agent starts no parts. A new session starts without conditions.
+	// condition that blocks is reported, the agent starts no parts. Another instance starts without conditions.
 	MachineConditionsChanged struct {
 		Conditions []Condition `json:"conditions,omitempty"` // all of them; none: nothing is wrong any more
 		Session    ID          `json:"session"`

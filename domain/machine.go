@@ -39,7 +39,8 @@ type Machine struct {
 	AcceptedMemory []ID
 	// Ignored are the flags of the newest session's agent that differed from the machine when the session started.
 	Ignored AgentFlags
-	// Conditions are what the agent of the newest session reports about its machine, in the order of ConditionKinds.
+	// Conditions are what the agent last stated about its machine, in the order of ConditionKinds. They survive a new session
+	// of the same instance until its first statement: an agent that starts again and again does not hide a full disk.
 	Conditions []Condition
 }
 
@@ -110,15 +111,13 @@ func (m *Machine) applySettings(environment string, roles []string, policy strin
 	}
 }
 
-// connect starts a session. The health of another instance is unknown, and its first session uses up the permission to
-// take the name.
+// connect starts a session. The health and the conditions of another instance are unknown, and its first session uses up
+// the permission to take the name.
 func (m *Machine) connect(event, server, session, instance ID) {
 	if instance != m.Instance {
 		m.Health, m.Reported = HealthUnknown, HealthUnknown
 		m.ReimageUntil = time.Time{}
 		m.MemoryAccepted, m.MemoryExcepted, m.AcceptedMemory = false, false, nil
-	}
-	if session != m.Session { // another run of the agent reports again
 		m.Conditions = nil
 	}
 	m.Online, m.Connect, m.CleanUpHeld = true, event, false

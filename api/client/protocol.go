@@ -81,6 +81,9 @@ type Hello struct {
 	// Ephemeral declares that the agent may delete the machine. Like Environment and Roles it counts at the first join.
 	Ephemeral bool   `json:"ephemeral,omitempty"`
 	Version   string `json:"version"`
+	// StatesConditions declares that the agent sends Conditions after each Welcome, also without any. What an earlier run
+	// of it stated applies until then. Agents that do not declare it may never send them, so it ends at once.
+	StatesConditions bool `json:"statesConditions,omitempty"`
 	// Memory is what the agent remembers about the log; nil before the first Welcome.
 	Memory *Memory `json:"memory,omitempty"`
 }

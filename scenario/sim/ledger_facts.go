@@ -59,8 +59,6 @@ func (m *machineFacts) configure(environment string, roles []string, policy stri
 func (m *machineFacts) connect(event, session, instance domain.ID) {
 	if m.Instance != instance {
 		m.Health, m.reimageUntil = domain.HealthUnknown, time.Time{}
-	}
-	if m.Session != session {
 		m.reports, m.blocked = false, false
 	}
 	m.Online, m.Connect, m.Session, m.Instance = true, event, session, instance
