@@ -36,7 +36,8 @@ func IsFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(er
 func (j *Journal) Check() (made bool, err error) {
 	present, err := j.present()
 	if err == nil && !present {
-		made, err = true, j.makeAgain()
+		err = j.makeAgain()
+		made = err == nil
 	}
 	if err != nil {
 		return made, &Missing{Data: j.data, Err: err}
