@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
@@ -49,9 +48,6 @@ func doctorVerb(a *app) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := config.Fill(cmd.Flags(), []string{"data"}, a.files); err != nil {
 			return invalid("%v", err)
-		}
-		if _, err := os.Stat(data); data != "" && err != nil {
-			return invalid("the folder of --data: %v", err)
 		}
 		found := a.examineFiles(data)
 		if log != "" {

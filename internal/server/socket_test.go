@@ -30,7 +30,7 @@ func socketOf(t *testing.T) (data, address string) {
 func machinesOver(t *testing.T, address string) error {
 	t.Helper()
 	all := contexts(t)
-	c := &client.Client{Servers: []string{address}, Token: all.For("").Token}
+	c := &client.Client{Servers: []string{address}, Token: all.For(address).Token}
 	var machines explain.List[explain.Machine]
 	_, err := c.Get(t.Context(), "/machines", url.Values{}, &machines)
 	return err
