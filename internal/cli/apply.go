@@ -48,7 +48,7 @@ func applyVerb(a *app) *cobra.Command {
 			"files.\n\n" +
 			"All documents are checked first, also against each other; their order does not matter. If one is\n" +
 			"invalid, none is written. The output lists each resource as created, changed or unchanged, and\n" +
-			"which deployments become due." + consentHelp,
+			"which deployments become due." + applyConsentHelp,
 		example: "drover apply -f examples/shop\n" +
 			"cat shop.yaml | drover apply -f -",
 	}, false)

@@ -110,7 +110,8 @@ func deployVerb(a *app) *cobra.Command {
 	flags.IntVar(&stopAfter, "stop-after-failures", 0,
 		"cancel the remaining machines after `N` failures; 0: never; default: the setting of the project")
 	flags.Var(&failures, "max-failures",
-		"`NUMBER` or percentage of machines that may fail, such as 16 or 1%; the deployment succeeds with up to that many failures, and stops beyond; default: the setting of the project")
+		"`NUMBER` or percentage of machines that may fail, such as 16 or 1%; with more failures, the deployment "+
+			"stops and fails; default: the setting of the project")
 	flags.DurationVar(&healthyFor, "healthy-for", 0,
 		"`DURATION` that each machine must stay healthy after its success; 0s: no verification; default: the setting of the project")
 	flags.StringVar(&d.Reason, "reason", "", "record this `TEXT` in the event log as the reason")

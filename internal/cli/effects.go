@@ -20,11 +20,16 @@ type consent struct {
 }
 
 // consentHelp ends the long help of each command with a consent.
-const consentHelp = "\n\nIt prints which deployments become due. On a terminal, it asks first if a machine would get a release\n" +
-	"that was created before the one that it has. With --yes it does neither, and without a terminal it does not ask."
+const consentHelp = "\n\nThe command prints which deployments become due. On a terminal, it asks for confirmation if a machine\n" +
+	"would get a release that was created before its current one. With --yes, it skips both. Without a\n" +
+	"terminal, it does not ask."
+
+// applyConsentHelp replaces consentHelp for apply, whose output always lists the due deployments.
+const applyConsentHelp = "\n\nOn a terminal, the command asks for confirmation if a machine would get a release that was created\n" +
+	"before its current one. With --yes or without a terminal, it does not ask."
 
 func (c *consent) flag(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&c.yes, "yes", false, "do not compute what becomes due, and do not ask")
+	cmd.Flags().BoolVar(&c.yes, "yes", false, "skip the preview of due deployments, and do not ask for confirmation")
 }
 
 // previewTimeout bounds how long a command waits for its preview.
@@ -50,7 +55,7 @@ func (c *consent) before(ctx context.Context, path string, body any) error {
 	case client.KindOf(err) != client.Internal && client.KindOf(err) != client.Unavailable && isAnswer(err):
 		return nil // the write is refused for the same reason, or an older server has no previews
 	default:
-		c.info("could not find out which deployments become due: %v", err)
+		c.info("could not preview which deployments become due: %v", err)
 		return nil
 	}
 	c.printEffects(effects)

@@ -18,8 +18,9 @@ func getVerb(a *app) *cobra.Command {
 	var limit int
 	var watch bool
 	cmd := verb{
-		exits: readExits(exits{exitOK: "success; the list may be empty", exitMissing: "the resource, or a project or an environment by which a list is filtered, does not exist"}),
-		use:   "get KIND [NAME]", short: "List resources of a kind, or show one",
+		exits: readExits(exits{exitOK: "success; the list may be empty",
+			exitMissing: "the resource does not exist, or the project or environment of a filter does not exist"}),
+		use: "get KIND [NAME]", short: "List resources of a kind, or show one",
 		long: "List the resources of a kind as a table, or show one resource.\n\n" +
 			"Kinds: machines, environments, policies, projects, triggers, releases, deployments, servers,\n" +
 			"candidates, access, tokens. Flags such as --project and --state filter a list.\n\n" +

@@ -199,6 +199,7 @@ func flagRows(b *strings.Builder, flags *pflag.FlagSet) {
 		if strings.HasSuffix(spelling, "--help") {
 			return
 		}
+		words = strings.ReplaceAll(words, "\n", " ") // a row of a table is one line
 		fmt.Fprintf(b, "| `%s` | %s |\n", strings.TrimSpace(spelling+" "+value), escapeMarkdown(words))
 	})
 }

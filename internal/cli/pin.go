@@ -22,7 +22,7 @@ func pinVerb(a *app) *cobra.Command {
 		long: "Pin an environment to a release. The release is wanted there, and no other release of the\n" +
 			"project can be deployed until the pin is lifted or expires.\n\n" +
 			"Open deployments of other releases in the environment are cancelled. Machines that have started\n" +
-			"them finish and are held as they are then; the others do not start." + consentHelp,
+			"them finish and are then held. The other machines do not start them." + consentHelp,
 		example: `drover pin shop 1.4.2 --in production --for 48h --reason "sale weekend"`,
 		run: func(ctx context.Context, args []string) error {
 			body, err := l.body(map[string]any{"project": args[0], "release": args[1], "environment": environment})

@@ -98,7 +98,7 @@ func (a *app) retry(ctx context.Context, w *waiter, r retryFlags, name string) e
 		body := map[string]bool{"failed": r.failed, "skipped": r.skipped}
 		return a.deploy(ctx, w, client.Path("deployments", id(name), "retry"), body, "deployment "+id(name)+" is being retried")
 	case r.project == "":
-		return usage("`drover retry` needs --project P for a machine, and --failed or --skipped for a deployment; " +
+		return usage("`drover retry` requires --project P for a machine, and --failed or --skipped for a deployment; " +
 			"see `drover retry --help`")
 	}
 	body := map[string]string{"project": r.project, "machine": name}

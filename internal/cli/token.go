@@ -98,8 +98,8 @@ func (w *tokenRequest) flags(cmd *cobra.Command, f *tokenFlags) {
 	flags.StringVar(&w.Person, "person", "", "`ID` of the person who owns the token")
 	_ = flags.MarkHidden("person") // --owner replaces it; the flag exists
 	flags.IntVar(&f.uses, "uses", 1, "maximum number `N` of agents that can join with the token; 0: no limit")
-	flags.IntVar(&f.max, "max-machines", domain.DefaultMaxMachines, "how many machines that joined with the token can exist "+
-		"at the same time: `N`; 0: no\nlimit; the default applies with --uses 0 only")
+	flags.IntVar(&f.max, "max-machines", domain.DefaultMaxMachines, "maximum number `N` of machines that joined with\n"+
+		"the token and exist at the same time; 0: no limit; the default applies only with --uses 0")
 	flags.Var(&f.lasts, "for",
 		"expire after this `DURATION`, such as 30d or 720h; default: 1h for a join token, otherwise never")
 	flags.StringVar(&w.Permission, "permission", "",

@@ -34,7 +34,7 @@ func Check(folder string, entries ...string) error {
 			return fmt.Errorf("check the data folder: %w", err)
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
-			return fmt.Errorf("%s is a link, and drover follows no links among its own files; replace it by what it points to",
+			return fmt.Errorf("%s is a link, and drover follows no links among its own files; replace it with what it points to",
 				path)
 		}
 		if err := checkOwner(path, info); err != nil {
