@@ -185,7 +185,7 @@ func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
 		{"versions", versions, fineVersions},
 		{"references", references, always("all references point to existing resources")},
 		{"machines", machinesBehind, always("no machine has been behind for longer than " + span(behindWarn))},
-		{"conditions", conditions, always("no agent reports a problem of its machine")},
+		{"conditions", conditions, always("no agent reports a problem with its machine")},
 		{"environments", reachFindings,
 			always("every wanted release has a machine that can take it, and no machine has been offline for longer than " +
 				span(offlineLong))},

@@ -44,7 +44,7 @@ func (c CancelDeployment) Decide(w World) ([]Event, *Rejection) {
 func (c CancelDeployment) kill(w World, d *DeploymentFacts) ([]Event, *Rejection) {
 	if d.Ended {
 		return nil, conflict("deployment %s has ended: %s", c.Deployment, d.State).
-			hint("nothing of it runs any longer, so there is nothing to kill")
+			hint("no part of it is running, so there is nothing to kill")
 	}
 	if r := checkReason(c.Reason); r != nil {
 		return nil, r

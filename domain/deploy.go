@@ -240,7 +240,7 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 	case c.OnlyBehind && len(c.Machines) > 0:
 		return invalid("machines and onlyBehind are both set").hint("use either --machine or --only-behind")
 	case len(c.Roles) > 0 && (len(c.Machines) > 0 || len(c.Exclude) > 0 || c.OnlyBehind):
-		return invalid("roles is set together with machines, exclude or onlyBehind").
+		return invalid("roles cannot be combined with machines, exclude or onlyBehind").
 			hint("use --role without --machine, --exclude and --only-behind")
 	case len(c.Roles) > MaxRoles:
 		return checkRoles(c.Roles)

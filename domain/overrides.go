@@ -130,7 +130,7 @@ func checkOverrides(kind string, all map[string]Override, limit int) *Rejection 
 			r = all[name].check()
 		}
 		if r == nil && kind == "role" && (all[name].HealthyFor != nil || all[name].MaxFailures != nil) {
-			r = invalid("a role has no healthyFor and no maxFailures").hint("set them for the project or for an environment")
+			r = invalid("a role cannot set healthyFor or maxFailures").hint("set them for the project or for an environment")
 		}
 		if r != nil {
 			r.Reason = fmt.Sprintf("overrides.%ss.%.80s: %s", kind, name, r.Reason)

@@ -159,7 +159,7 @@ func TestLimitsAreThoseOfTheEnvironmentAndOfEachRole(t *testing.T) {
 	require.Equal(t, []any{&half, 0}, []any{staging.MaxFailures, staging.StopAfterFailures}, "one limit on failures")
 	require.Equal(t, two, queued(Deploy{Environment: "staging", MaxParallel: &two}).MaxParallel, "a person overrides both")
 	w.rejects(overriding(Overrides{Roles: map[string]Override{"web": {HealthyFor: &healthyFor}}}), Invalid,
-		"overrides.roles.web: a role has no healthyFor and no maxFailures", "")
+		"overrides.roles.web: a role cannot set healthyFor or maxFailures", "")
 	bad := Count(-1)
 	w.rejects(inEnvironments(map[string]Override{"staging": {MaxParallel: &bad}}), Invalid,
 		"overrides.environments.staging: invalid maxParallel -1", "")

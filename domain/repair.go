@@ -42,7 +42,7 @@ func (c RetryDeployment) Decide(w World) ([]Event, *Rejection) {
 	}
 	facts := w.Repairable(c.Deployment, c.Failed, c.Skipped)
 	if facts.Later != "" {
-		return nil, conflict("release %s of project %s was deployed to %s since", facts.Later, d.Project, d.Environment).
+		return nil, conflict("release %s of project %s has since been deployed to %s", facts.Later, d.Project, d.Environment).
 			hint("`drover deploy %s VERSION --to %s --only-behind` deploys to the machines that lack a release", d.Project,
 				d.Environment)
 	}
@@ -79,7 +79,7 @@ func (c RetryDeployment) check(w World, d *DeploymentFacts) *Rejection {
 	case !d.Ended:
 		return conflict("deployment %s has not ended", id).hint("wait for its end, or run `drover cancel %s` first", id)
 	case d.Queued == nil:
-		return conflict("the parts of deployment %s are no longer kept", id).
+		return conflict("the parts of deployment %s are no longer stored", id).
 			hint("`drover deploy %s VERSION --to ENVIRONMENT --only-behind` deploys to the machines that lack a release",
 				d.Project)
 	case d.Queued.Kind == Automatic:

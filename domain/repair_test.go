@@ -68,7 +68,7 @@ func TestRetryOfADeploymentIsRefused(t *testing.T) {
 		"nothing is selected":  {command: RetryDeployment{Deployment: number(50)}, kind: Invalid, words: "no parts of deployment"},
 		"unknown":              {command: RetryDeployment{Deployment: number(7), Failed: true}, kind: NotFound, words: "does not exist"},
 		"still open":           {change: func(d *DeploymentFacts) { d.Ended = false }, kind: Conflict, words: "has not ended"},
-		"pruned":               {change: func(d *DeploymentFacts) { d.Queued = nil }, kind: Conflict, words: "no longer kept"},
+		"pruned":               {change: func(d *DeploymentFacts) { d.Queued = nil }, kind: Conflict, words: "no longer stored"},
 		"automatic":            {change: func(d *DeploymentFacts) { d.Queued.Kind = Automatic }, kind: Conflict, words: "is automatic"},
 		"project was deleted":  {change: func(d *DeploymentFacts) { d.Project = "gone" }, kind: NotFound, words: `project "gone"`},
 		"another release runs": {before: func(w *testWorld) { w.history("2") }, kind: Conflict, words: "of release 2 to the whole of"},
@@ -77,7 +77,7 @@ func TestRetryOfADeploymentIsRefused(t *testing.T) {
 		}, kind: Conflict, words: "project shop is pinned to 2"},
 		"a later release is wanted": {before: func(w *testWorld) {
 			w.repairs[number(50)] = RepairFacts{Machines: []string{"web-01"}, Later: "2"}
-		}, kind: Conflict, words: "release 2 of project shop was deployed to production since"},
+		}, kind: Conflict, words: "release 2 of project shop has since been deployed to production"},
 		"no machine failed": {before: func(w *testWorld) { w.repairs = nil }, kind: Conflict, words: "has no failed machines to retry"},
 		"no machine is left": {before: func(w *testWorld) {
 			w.repairs[number(50)] = RepairFacts{Done: 3, Held: 2, Moved: 1, Gone: 4}
@@ -122,7 +122,7 @@ func TestDeploymentByRoleIsNarrowedAndExcludesOtherSelections(t *testing.T) {
 	} {
 		other := deploy
 		change(&other)
-		w.rejects(other, Invalid, "roles is set together with machines, exclude or onlyBehind")
+		w.rejects(other, Invalid, "roles cannot be combined with machines, exclude or onlyBehind")
 	}
 	deploy.Roles = make([]string, MaxRoles+1)
 	w.rejects(deploy, Invalid, "too many roles")

@@ -14,6 +14,8 @@ type Reach struct {
 	Ready    int `json:"ready"`
 	Offline  int `json:"offline"`
 	Disabled int `json:"disabled"`
+	// Have counts the machines that are left out because they have the release (onlyBehind).
+	Have int `json:"have"`
 	// Unavailable is what happens to the machines that are not ready: skip or fail.
 	Unavailable string `json:"unavailable"`
 }
@@ -29,8 +31,10 @@ func ReachOf(v *projections.View, d domain.Deploy) Reach {
 	for name, m := range v.Machines {
 		switch {
 		case len(only) > 0 && !contains(only, name), contains(excluded, name),
-			!domain.InScope(&m.Machine, d.Environment, p.Settings.Roles, d.Roles),
-			d.OnlyBehind && v.Actual(p, m) == d.Release && !v.Dirty(p, m):
+			!domain.InScope(&m.Machine, d.Environment, p.Settings.Roles, d.Roles):
+			continue
+		case d.OnlyBehind && v.HasRelease(p, m, d.Release):
+			reach.Have++
 			continue
 		case m.Disabled:
 			reach.Disabled++

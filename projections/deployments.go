@@ -263,7 +263,7 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 		case d.Excludes(m.Name):
 			v.holdActual(d, m, domain.ExcludedHold, f)
 			continue
-		case d.Facts.OnlyBehind && v.hasRelease(d, m):
+		case d.Facts.OnlyBehind && v.HasRelease(p, m, d.Release):
 			m.resetAttempts(p.Name)
 			continue
 		}

@@ -14,18 +14,18 @@ import (
 // repairs reports whether the deployment is a repair.
 func (d *Deployment) repairs() bool { return !d.Facts.RetryOf.IsZero() }
 
-// hasRelease reports whether a machine has the release of a deployment that is being queued, and no part of the project is
-// open on it: such a part may install something else.
-func (v *View) hasRelease(d *Deployment, m *Machine) bool {
-	open := slices.ContainsFunc(m.record.Parts, func(o *Part) bool { return o.Deployment.Project == d.Project })
-	return !open && v.Actual(d.Project, m) == d.Release && !v.Dirty(d.Project, m)
+// HasRelease reports whether a machine needs no part to have a release: it has the release, and no part of the project is
+// open on it, which may install something else.
+func (v *View) HasRelease(p *Project, m *Machine, release string) bool {
+	open := slices.ContainsFunc(m.record.Parts, func(o *Part) bool { return o.Deployment.Project == p })
+	return !open && v.Actual(p, m) == release && !v.Dirty(p, m)
 }
 
 // queueRepair adds the part of a machine that a repair lists. What has changed between the decision and the position of
 // the event counts: a machine that has the release by now gets no part, and one that a person holds is skipped.
 func (v *View) queueRepair(p *Project, d *Deployment, named domain.DeploymentMachine, f Fact) {
 	switch m := v.Machines[named.Name]; {
-	case m != nil && v.hasRelease(d, m):
+	case m != nil && v.HasRelease(p, m, d.Release):
 	case m != nil && m.heldByPerson(p.Name):
 		v.skipHeld(v.addPart(d, named.Name), f)
 	default:
@@ -130,7 +130,7 @@ func (v *View) countRepair(facts *domain.RepairFacts, part *Part) {
 		facts.Held++
 	case v.movedSince(d, m):
 		facts.Moved++
-	case v.hasRelease(d, m):
+	case v.HasRelease(d.Project, m, d.Release):
 		facts.Done++
 	default:
 		facts.Machines = append(facts.Machines, part.Machine)

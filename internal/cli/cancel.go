@@ -29,7 +29,7 @@ func cancelVerb(a *app) *cobra.Command {
 		long: "Cancel a deployment. Machines that have started it finish; the others do not start it.\n\n" +
 			"With --kill, machines that have started it stop: the agent sends SIGTERM to the processes of the\n" +
 			"running step, and SIGKILL to the processes that still run 5 seconds later. The part fails with the\n" +
-			"reason killed, and the machine is dirty. A machine that is offline stops when it returns.\n\n" +
+			"reason killed, and the machine is dirty. An offline machine stops when it returns.\n\n" +
 			"With --kill --machine, only that machine stops. The rest of the deployment is cancelled as without\n" +
 			"--kill: machines that have started it finish, and the others never start it.",
 		example: "drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10\n" +
@@ -37,7 +37,7 @@ func cancelVerb(a *app) *cobra.Command {
 			"drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --kill --machine web-01",
 		run: func(ctx context.Context, args []string) error {
 			if !kill && k != (killRequest{}) {
-				return invalid("--machine and --reason need --kill; without it, the whole deployment is cancelled")
+				return invalid("--machine and --reason require --kill; without it, the whole deployment is cancelled")
 			}
 			deployment := id(args[0])
 			if kill {
@@ -88,8 +88,8 @@ func (a *app) printRunning(ctx context.Context, deployment, after string) {
 	default:
 		names += " are"
 	}
-	a.info("%s running release %s of %s and will finish; `drover cancel %s --kill` stops that", names, d.Release,
-		d.Project, deployment)
+	a.info("%s running release %s of %s and will finish; `drover cancel %s --kill` stops the running parts",
+		names, d.Release, d.Project, deployment)
 }
 
 // kill cancels a deployment and asks the agents to stop its running parts.

@@ -25,6 +25,10 @@ func (a *app) confirm(ctx context.Context, d deploymentRequest, yes bool) error 
 	switch {
 	case reach.Ready > 0:
 		return nil
+	case reach.Machines == 0 && reach.Have > 0:
+		a.info("the machines of project %s in %s have release %s already: nothing is deployed now", d.Project, d.Environment,
+			d.Release)
+		return nil
 	case reach.Machines == 0 && len(d.Exclude) > 0:
 		a.info("project %s has no machines in %s except the excluded ones: nothing is deployed now", d.Project,
 			d.Environment)
