@@ -165,7 +165,8 @@ func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found [
 		since := wantedSince(v, p)
 		for _, m := range v.Machines {
 			behind := s.Now.Sub(behindSince(v, p, m, since[m.Environment]))
-			if !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) || !v.Behind(p, m) || behind < behindWarn {
+			if !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) || !v.Behind(p, m) ||
+				!v.BehindExpected(p, m) || behind < behindWarn { // it may have the release of an open rollout
 				continue
 			}
 			if verdict := triggers.Judge(v, p, m, age); verdict.Kind != triggers.Deploy && verdict.Reason != triggers.Held {

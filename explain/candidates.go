@@ -188,10 +188,13 @@ func project(v *projections.View, p *projections.Project) Project {
 	}
 	for _, environment := range namesAfter(p.Environments, "") {
 		status := EnvironmentStatus{Environment: environment, Release: p.ReleaseIn(environment)}
+		if d := p.Rollout(environment); d != nil {
+			status.Rolling, status.Deployment = d.Release, d.ID.String()
+		}
 		if pin := p.PinIn(environment); pin != nil {
 			status.Pinned, status.PinnedUntil = pin.Release, utc(pin.Until)
 		}
-		if status.Release != "" || status.Pinned != "" {
+		if status.Release != "" || status.Pinned != "" || status.Rolling != "" {
 			shown.Environments = append(shown.Environments, status)
 		}
 	}

@@ -54,11 +54,14 @@ func machineMatches(v *projections.View, projects []*projections.Project, m *pro
 	return f.State == "" || inState(v, projects, m, f.State)
 }
 
-// inState reports whether a machine is in a state. The states behind and held refer to the given projects.
+// inState reports whether a machine is in a state. The states behind and held refer to the given projects. During a
+// rollout, a machine is behind if it does not have what it should have after the rollout.
 func inState(v *projections.View, projects []*projections.Project, m *projections.Machine, state string) bool {
 	switch state {
 	case "behind":
-		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return inScope(p, m) && v.Behind(p, m) })
+		return slices.ContainsFunc(projects, func(p *projections.Project) bool {
+			return inScope(p, m) && v.BehindExpected(p, m)
+		})
 	case "held":
 		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return m.Hold(p.Name) != nil })
 	case "deployable":
@@ -78,9 +81,14 @@ func machine(v *projections.View, projects []*projections.Project, m *projection
 		shown.Instance = m.Instance.String()
 	}
 	for _, p := range projects {
+		if rolling := rollingOf(v, p, m); rolling != nil {
+			shown.Rolling = append(shown.Rolling, *rolling)
+		}
 		if i := m.Installed[p.Name]; i != nil && v.Actual(p, m) != "" {
 			shown.Installed = append(shown.Installed, Installed{Project: p.Name, Release: i.Release,
 				Since: i.SuccessTime.UTC(), Dirty: v.Dirty(p, m)})
+		} else if v.Dirty(p, m) { // a first installation started and did not succeed
+			shown.Installed = append(shown.Installed, Installed{Project: p.Name, Since: i.Last.StartedTime.UTC(), Dirty: true})
 		}
 		held := m.Hold(p.Name) != nil
 		if wanted := v.Wanted(p, m); inScope(p, m) && (wanted != "" || held) {
@@ -89,6 +97,16 @@ func machine(v *projections.View, projects []*projections.Project, m *projection
 		}
 	}
 	return shown
+}
+
+// rollingOf returns the release that an open part will bring to a machine; nil without one.
+func rollingOf(v *projections.View, p *projections.Project, m *projections.Machine) *Rolling {
+	part := v.Rolling(p, m)
+	if part == nil {
+		return nil
+	}
+	return &Rolling{Project: p.Name, Release: part.Deployment.Release, Deployment: part.Deployment.ID.String(),
+		State: string(part.State)}
 }
 
 // actorOf returns the actor of an origin, nil if it is unknown.

@@ -33,6 +33,8 @@ type Machine struct {
 	Instance   string      `json:"instance"`
 	Installed  []Installed `json:"installed"` // by project
 	Wanted     []Wanted    `json:"wanted"`    // by project
+	// Rolling are the parts that are queued, released or running for it, the newest of each project.
+	Rolling []Rolling `json:"rolling,omitempty"`
 	// Note describes what is unusual about the machine, such as a missing environment; it may be empty.
 	Note string `json:"note,omitempty"`
 }
@@ -48,10 +50,19 @@ type Condition struct {
 
 // Installed is the release of a project's last success on this machine.
 type Installed struct {
-	Project string    `json:"project"`
+	Project string `json:"project"`
+	// Release is empty if the machine has none, but an attempt has started. Since is then the start of the last attempt.
 	Release string    `json:"release"`
 	Since   time.Time `json:"since"`
 	Dirty   bool      `json:"dirty"`
+}
+
+// Rolling is a release that a part which has not ended will bring to a machine.
+type Rolling struct {
+	Project    string `json:"project"`
+	Release    string `json:"release"`
+	Deployment string `json:"deployment"` // id
+	State      string `json:"state"`      // queued, released, running
 }
 
 // Wanted is the release that the machine should have of a project.
@@ -169,8 +180,10 @@ type Why struct {
 	Wanted  string `json:"wanted"`
 	Actual  string `json:"actual"`
 	Dirty   bool   `json:"dirty"`
-	Verdict string `json:"verdict"` // wait, none, deploy
-	Reason  string `json:"reason"`
+	// Rolling is the part of the project that is queued, released or running for the machine; nil without one.
+	Rolling *Rolling `json:"rolling,omitempty"`
+	Verdict string   `json:"verdict"` // wait, none, deploy
+	Reason  string   `json:"reason"`
 	// Sentence explains the reason: the situation of the machine and what would change it.
 	Sentence string `json:"sentence"`
 	// WaitsFor is the part that runs on the machine, while another part of the project waits for it.
@@ -209,6 +222,9 @@ type EnvironmentStatus struct {
 	Release     string     `json:"release"` // of the last successful environment-wide deployment
 	Pinned      string     `json:"pinned"`  // empty if there is no pin
 	PinnedUntil *time.Time `json:"pinnedUntil,omitempty"`
+	// Rolling is the release of the environment-wide deployment that is open there, and Deployment its id.
+	Rolling    string `json:"rolling,omitempty"`
+	Deployment string `json:"deployment,omitempty"`
 }
 
 // Trigger is what `get triggers` shows.

@@ -147,7 +147,7 @@ func (s *Status) add(v *projections.View, p *projections.Project, environment st
 	row := ProjectStatus{Project: p.Name, Environment: environment, Enabled: !p.Disabled, Wanted: p.WantedIn(environment),
 		Pinned: p.PinIn(environment) != nil}
 	row.Release = row.Wanted
-	if d := openWide(p, environment); d != nil {
+	if d := p.Rollout(environment); d != nil {
 		row.Release, row.Deployment = d.Release, d.ID.String()
 	}
 	var exhausted []*projections.Machine
@@ -173,17 +173,6 @@ func (s *Status) add(v *projections.View, p *projections.Project, environment st
 			Count: len(held[text]), Text: fmt.Sprintf("%s of %s in %s: %s", machineCount(len(held[text])), p.Name, environment,
 				text), Command: "drover get machines --state held --project " + p.Name + " --environment " + environment})
 	}
-}
-
-// openWide returns the newest environment-wide deployment of a project that is open in an environment and was not
-// stopped, or nil.
-func openWide(p *projections.Project, environment string) *projections.Deployment {
-	for _, d := range slices.Backward(p.Open) {
-		if d.Kind == domain.EnvironmentWide && d.Environment == environment && !d.Cancelled && !d.Superseded {
-			return d
-		}
-	}
-	return nil
 }
 
 // count counts a machine in scope.
@@ -306,8 +295,16 @@ func (s *Status) addRunning(v *projections.View, f Filter, names Names) {
 // StatusTable returns the projects of a status, one row for each environment.
 func StatusTable(list []ProjectStatus) Table {
 	return table("PROJECT ENVIRONMENT RELEASE MACHINES STATE", list, func(p ProjectStatus) []string {
-		return []string{p.Project, p.Environment, dash(p.Release), fmt.Sprintf("%d/%d", p.Have, p.Machines), p.State()}
+		return []string{p.Project, p.Environment, p.releaseCell(), fmt.Sprintf("%d/%d", p.Have, p.Machines), p.State()}
 	})
+}
+
+// releaseCell returns the release, and during a rollout the one that it replaces: "1.1 → 1.2 (rolling)".
+func (row ProjectStatus) releaseCell() string {
+	if row.Deployment == "" {
+		return dash(row.Release)
+	}
+	return rollingCell(row.Wanted, row.Release)
 }
 
 // State describes the machines that do not have the release, such as "rolling out, 1 failed, 2 held".

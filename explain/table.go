@@ -115,7 +115,7 @@ func MachinesTable(list []Machine, wide bool) Table {
 	}
 	return table(header, list, func(m Machine) []string {
 		row := []string{m.Name, m.Environment, joined(m.Roles), m.Presence + choose(m.Enabled, "", ",disabled") + choose(m.Doubted, ",doubted", ""), m.Health,
-			choose(m.Deployable, "yes", "no"), installedCell(m.Installed), wantedCell(m.Wanted)}
+			choose(m.Deployable, "yes", "no"), installedCell(m), wantedCell(m.Wanted)}
 		if wide {
 			row = append(row, m.Policy, dash(m.Instance), dash(m.Note))
 		}
@@ -123,12 +123,28 @@ func MachinesTable(list []Machine, wide bool) Table {
 	})
 }
 
-func installedCell(list []Installed) string {
-	var cells []string
-	for _, i := range list {
-		cells = append(cells, i.Project+"="+i.Release+choose(i.Dirty, "(dirty)", ""))
+// installedCell returns what a machine has of each project, and what it is getting: "shop=1.1 → 1.2 (rolling)".
+func installedCell(m Machine) string {
+	cells := map[string]string{}
+	for _, i := range m.Installed {
+		cells[i.Project] = dash(i.Release) + choose(i.Dirty, "(dirty)", "")
 	}
-	return joined(cells)
+	for _, r := range m.Rolling {
+		cells[r.Project] = rollingCell(cells[r.Project], r.Release)
+	}
+	var list []string
+	for _, project := range namesAfter(cells, "") {
+		list = append(list, project+"="+cells[project])
+	}
+	return joined(list)
+}
+
+// rollingCell describes a release that is being replaced by another one, or deployed again.
+func rollingCell(from, to string) string {
+	if from == to {
+		return to + " again (rolling)"
+	}
+	return dash(from) + " → " + to + " (rolling)"
 }
 
 func wantedCell(list []Wanted) string {
@@ -211,7 +227,8 @@ func ProjectsTable(list []Project, wide bool) Table {
 		for _, s := range p.Environments {
 			pinned := choose(s.Pinned == "", "", "(pinned "+s.Pinned+choose(wide && s.PinnedUntil != nil,
 				" until "+instant(s.PinnedUntil), "")+")")
-			statuses = append(statuses, s.Environment+"="+dash(s.Release)+pinned)
+			release := choose(s.Rolling == "", dash(s.Release), rollingCell(s.Release, s.Rolling))
+			statuses = append(statuses, s.Environment+"="+release+pinned)
 		}
 		return []string{p.Name, choose(p.Enabled, "yes", "no"), joined(p.Roles), fmt.Sprint(p.Releases), joined(p.Triggers),
 			fmt.Sprint(p.Waiting), joined(statuses)}

@@ -30,7 +30,7 @@ func WhyOf(v *projections.View, age projections.Age, project, machine string,
 	if flaps := Flaps(v, m); flaps != "" {
 		why.Sentence += " Note that " + flaps + "."
 	}
-	why.WaitsFor = occupantOf(v, p, m)
+	why.Rolling, why.WaitsFor = rollingOf(v, p, m), occupantOf(v, p, m)
 	why.Causes = causesOf(verdict.Causes)
 	if len(verdict.Causes) == 0 {
 		why.Causes = settledCauses(v, project, machine)
@@ -91,6 +91,9 @@ func (w Why) Text(out io.Writer) error {
 	actual := orNone(w.Actual)
 	if w.Dirty {
 		actual += " (dirty)"
+	}
+	if w.Rolling != nil {
+		actual = rollingCell(actual, Line(w.Rolling.Release))
 	}
 	fmt.Fprintf(&b, "machine  %s\nproject  %s\nwanted   %s\nactual   %s\nverdict  %s: %s\n",
 		Line(w.Machine), Line(w.Project), orNone(w.Wanted), actual, w.Verdict, w.Reason)

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/droverhq/drover/engine"
@@ -71,6 +72,7 @@ func (r *runner) answer(v *projections.View, age projections.Age, words []string
 			return nil, err
 		}
 		why := explain.WhyOf(v, age, project, words[0], past, nil)
+		why.Rolling = nil // `view deployments` shows it
 		for i, h := range why.History {
 			why.History[i].Position = strings.TrimPrefix(r.names.replace("#"+h.Position), "#")
 		}
@@ -106,7 +108,7 @@ func (r *runner) view(b *block) ([]string, error) {
 	v := s.fold()
 	switch {
 	case len(words) == 1 && words[0] == "fleet":
-		table = explain.MachinesTable(explain.Machines(v, explain.Filter{}).Items, false)
+		table = explain.MachinesTable(machinesOf(v), false)
 	case len(words) == 1 && words[0] == "deployments":
 		table = r.deployments(v)
 	case len(words) == 2 && words[0] == "deployments":
@@ -140,6 +142,16 @@ func (r *runner) view(b *block) ([]string, error) {
 	var out bytes.Buffer
 	err = table.Write(&out, explain.Unlimited)
 	return strings.Split(out.String(), "\n"), err
+}
+
+// machinesOf returns the machines without what `view deployments` shows: open parts, and first installations that failed.
+func machinesOf(v *projections.View) []explain.Machine {
+	list := explain.Machines(v, explain.Filter{}).Items
+	for i, m := range list {
+		list[i].Rolling = nil
+		list[i].Installed = slices.DeleteFunc(m.Installed, func(i explain.Installed) bool { return i.Release == "" })
+	}
+	return list
 }
 
 // deployments returns the table with names for ids. The ids are replaced before the columns are aligned.

@@ -17,7 +17,8 @@ func describeVerb(a *app) *cobra.Command {
 		exits: readExits(exits{exitMissing: "the resource does not exist"}),
 		use:   "describe KIND NAME", short: "Show the details of a resource",
 		long: "Show all fields of a resource. For a machine, also explain its release in each project, as\n" +
-			"`drover why` does. For a deployment, list its machines.",
+			"`drover why` does. For an environment, list the release of each project, and for a deployment its\n" +
+			"machines.",
 		example: "drover describe machine web-01 -w\n" +
 			"drover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {
@@ -58,8 +59,12 @@ func (a *app) fetchDescription(k kind, path, name string) fetchFunc {
 			text, now.position, err = k.details(ctx, a, path, after)
 			text = explain.Text(text)
 		}
-		if err == nil && k.name == machineKind.name {
+		switch {
+		case err != nil:
+		case k.name == machineKind.name:
 			text, err = a.appendWhy(ctx, text, name, now.position)
+		case k.name == environmentKind.name:
+			text, err = a.appendReleases(ctx, text, name, now.position)
 		}
 		now.items = []entry{{key: name, name: k.name + "/" + name, text: text}}
 		return now, err
@@ -76,6 +81,19 @@ func (a *app) appendWhy(ctx context.Context, text, machine, after string) (strin
 		text += "\n" + whyText(why)
 	}
 	return text, nil
+}
+
+// appendReleases appends the release of each project in an environment, and what its machines do.
+func (a *app) appendReleases(ctx context.Context, text, environment, after string) (string, error) {
+	var s explain.Status
+	if _, err := a.readAt(ctx, "/status", query("environment", environment, "after", after), &s); err != nil {
+		return "", err
+	}
+	if len(s.Projects) == 0 {
+		return text, nil
+	}
+	t := tableWriter{style: a.style()}
+	return text + "\n" + t.draw(explain.StatusTable(s.Projects)), nil
 }
 
 // supersededText names the deployment that replaced another one; empty without one.

@@ -121,7 +121,7 @@ func gridOf(list []explain.ProjectStatus) explain.Table {
 	return grid
 }
 
-// cellOf returns the cell of a project in one environment, such as "1.4.3 ◐ 412/600 ▲1 ■2".
+// cellOf returns the cell of a project in one environment, such as "1.4.2 → 1.4.3 ◐ 412/600 ▲1 ■2".
 func cellOf(p explain.ProjectStatus) string {
 	if p.Release == "" {
 		return "-"
@@ -135,9 +135,13 @@ func cellOf(p explain.ProjectStatus) string {
 	case p.Have < p.Machines:
 		mark = "◔"
 	}
-	cell := fmt.Sprintf("%s %s %d", p.Release, mark, p.Machines)
+	release := p.Release
+	if p.Deployment != "" && p.Wanted != "" && p.Wanted != p.Release {
+		release = p.Wanted + " → " + p.Release
+	}
+	cell := fmt.Sprintf("%s %s %d", release, mark, p.Machines)
 	if p.Have < p.Machines {
-		cell = fmt.Sprintf("%s %s %d/%d", p.Release, mark, p.Have, p.Machines)
+		cell = fmt.Sprintf("%s %s %d/%d", release, mark, p.Have, p.Machines)
 	}
 	for _, of := range []struct {
 		mark  string
