@@ -15,7 +15,11 @@ type releaseInput struct {
 	Key
 	Project string `path:"project"`
 	Body    struct {
-		Version string `json:"version"`
+		Version   string            `json:"version"`
+		Variables map[string]string `json:"variables,omitempty" doc:"Override the variables of the project for this release, in every environment."`
+		Notes     string            `json:"notes,omitempty" doc:"What has changed, for people."`
+		Commit    string            `json:"commit,omitempty" doc:"The commit of the source."`
+		URL       string            `json:"url,omitempty" doc:"Where to read more."`
 	}
 }
 
@@ -100,7 +104,9 @@ func (a *API) routeDeploy() {
 		domain.ReleaseVerb),
 		func(in *releaseInput) string { return in.Key.Key },
 		func(_ context.Context, in *releaseInput, by domain.Origin) (domain.Command, error) {
-			return domain.CreateRelease{Project: in.Project, Version: in.Body.Version, Origin: by}, nil
+			b := in.Body
+			return domain.CreateRelease{Project: in.Project, Version: b.Version, Details: domain.ReleaseDetails{
+				Variables: b.Variables, Notes: b.Notes, Commit: b.Commit, URL: b.URL}, Origin: by}, nil
 		})
 	write(a, route(http.MethodPost, "/deployments", "Deploy a release to an environment", domain.DeployVerb),
 		func(in *deployInput) string { return in.Key.Key },

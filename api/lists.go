@@ -72,9 +72,12 @@ type InProject struct {
 
 // getProjectItem registers the read of one item of a project. An item that the caller may not read does not exist for
 // it.
-func getProjectItem[T any](a *API, path, summary string, read func(see explain.Sees, project, name string) (T, error)) {
+func getProjectItem[T any](a *API, path, summary string,
+	read func(ctx context.Context, see explain.Sees, project, name string) (T, error)) {
 	getFiltered(a, path+"/{project}/{name}", summary, func(in *InProject) string { return in.After.After },
-		func(ctx context.Context, in *InProject) (T, error) { return read(seesOf(ctx), in.Project, in.Name) })
+		func(ctx context.Context, in *InProject) (T, error) {
+			return read(ctx, seesOf(ctx), in.Project, in.Name)
+		})
 }
 
 func (a *API) routeLists() {
@@ -84,7 +87,7 @@ func (a *API) routeLists() {
 	getList(a, "/policies", "List machine policies by name", fromView(q.Policies))
 	getFilteredList(a, "/projects", "List projects by name", fromView(q.Projects))
 	getFilteredList(a, "/triggers", "List triggers by project and name", fromView(q.Triggers))
-	getFilteredList(a, "/releases", "List releases by project, newest last", fromView(q.Releases))
+	getFilteredList(a, "/releases", "List releases by project, newest last", q.Releases)
 	getFilteredList(a, "/deployments", "List deployments, newest first", q.Deployments)
 	getFilteredList(a, "/candidates", "List candidates and what they wait for", fromView(q.Candidates))
 	getList(a, "/tokens", "List valid tokens by id, without their secrets; state=expired, revoked or all returns others",

@@ -3,7 +3,6 @@ package domain
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 )
 
@@ -283,10 +282,6 @@ func (v Values) list(from string) []Value {
 		all = append(all, Value{Name: name, Secret: true, From: from})
 	}
 	return all
-}
-
-func (v Values) equal(o Values) bool {
-	return maps.Equal(v.Variables, o.Variables) && slices.Equal(v.Secrets, o.Secrets)
 }
 
 // inOrder returns the values of a map in the order of its keys.

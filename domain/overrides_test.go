@@ -89,9 +89,9 @@ func TestReleaseCopiesTheOverridesOfItsProject(t *testing.T) {
 	production := map[string]Override{"production": {Values: variables("PORT", "443")}}
 	w.do(overriding(Overrides{production, map[string]Override{"web": {Values: Values{Secrets: []string{"B", "A"}}}, "idle": {}}}))
 	w.do(CreateRelease{Project: "shop", Version: "4"})
-	w.rejects(CreateRelease{Project: "shop", Version: "3"}, Conflict, "already exists with other steps or variables", "")
+	w.rejects(CreateRelease{Project: "shop", Version: "3"}, Conflict, "already exists with other content: variables and secrets", "")
 	w.do(shopProject())
-	w.rejects(CreateRelease{Project: "shop", Version: "4"}, Conflict, "already exists with other steps or variables", "")
+	w.rejects(CreateRelease{Project: "shop", Version: "4"}, Conflict, "already exists with other content: variables and secrets", "")
 	r := w.Project("shop").Releases["4"]
 	require.Equal(t, map[string]Values{"production": variables("PORT", "443")}, r.Environments)
 	require.Equal(t, map[string]Values{"web": {Secrets: []string{"A", "B"}}}, r.Roles, "an override that sets nothing is left out")

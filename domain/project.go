@@ -2,7 +2,6 @@ package domain
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 )
 
@@ -34,6 +33,8 @@ type Release struct {
 	Overridden map[string]string
 	// Notes, Commit and URL describe the release to people.
 	Notes, Commit, URL string
+	// Origin is who created the release.
+	Origin Origin
 }
 
 // Trigger is a rule that makes machines candidates for automatic deployments of a project.
@@ -246,7 +247,8 @@ func (p *Project) addRelease(e ReleaseCreated) {
 		return
 	}
 	p.Releases[e.Version] = &Release{Version: e.Version, Steps: e.Steps, Variables: e.Variables, Secrets: e.Secrets,
-		Environments: e.Environments, Roles: e.Roles, Overridden: e.Overridden, Notes: e.Notes, Commit: e.Commit, URL: e.URL}
+		Environments: e.Environments, Roles: e.Roles, Overridden: e.Overridden, Notes: e.Notes, Commit: e.Commit, URL: e.URL,
+		Origin: e.Origin}
 	p.Versions = append(p.Versions, e.Version)
 }
 
@@ -285,11 +287,4 @@ func (t *Trigger) Matches(m *Machine, projectRoles []string) bool {
 
 func (t *Trigger) covers(environment string) bool {
 	return slices.Contains(t.Settings.Environments, environment) || slices.Contains(t.Settings.Environments, "*")
-}
-
-// equal reports whether r has the content of a release that the event would create.
-func (r *Release) equal(e ReleaseCreated) bool {
-	return slices.Equal(r.Steps, e.Steps) && Values{r.Variables, r.Secrets}.equal(Values{e.Variables, e.Secrets}) &&
-		maps.EqualFunc(r.Environments, e.Environments, Values.equal) && maps.EqualFunc(r.Roles, e.Roles, Values.equal) &&
-		maps.Equal(r.Overridden, e.Overridden) && r.Notes == e.Notes && r.Commit == e.Commit && r.URL == e.URL
 }

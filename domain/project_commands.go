@@ -88,10 +88,11 @@ type (
 		Name    string `json:"name"`
 		Origin
 	}
-	// CreateRelease creates a release with a copy of the project's steps, variables and secrets.
+	// CreateRelease creates a release with a copy of the project's steps, variables and secrets, and adds the details.
 	CreateRelease struct {
-		Project string `json:"project"`
-		Version string `json:"version"`
+		Project string         `json:"project"`
+		Version string         `json:"version"`
+		Details ReleaseDetails `json:"details,omitzero"`
 		Origin
 	}
 )
@@ -256,17 +257,22 @@ func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 	if r := CheckVersion(c.Version); r != nil {
 		return nil, r
 	}
-	created := p.Settings.release()
-	created.Incarnation, created.Version, created.Origin = p.Incarnation, c.Version, c.Origin
+	if r := c.Details.check(); r != nil {
+		return nil, r
+	}
+	created := c.release(p)
 	if old := p.Releases[c.Version]; old != nil {
-		if old.equal(created) {
-			return nil, nil
+		if other := old.differences(created); len(other) > 0 {
+			return nil, conflict("release %s of project %s already exists with other content: %s", c.Version, c.Project, joinAnd(other)).
+				hint("releases are immutable: create another version")
 		}
-		return nil, conflict("release %s of project %s already exists with other steps or variables", c.Version, c.Project).
-			hint("releases are immutable: create another version")
+		return nil, nil
 	}
 	if len(p.Settings.Steps) == 0 {
 		return nil, conflict("project %s has no steps to release", c.Project).hint("add steps and apply the project")
+	}
+	if r := created.checkSize(); r != nil {
+		return nil, r
 	}
 	return []Event{created}, nil
 }

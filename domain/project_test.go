@@ -35,9 +35,9 @@ func TestReleasesAreImmutable(t *testing.T) {
 	require.Empty(t, w.do(release), "limits are not part of a release")
 
 	for name, change := range map[string]func(*ProjectSettings){
-		"a step":     func(s *ProjectSettings) { s.Steps = []Step{{Name: "install", Run: "./install.sh", Retries: 1}} },
-		"a variable": func(s *ProjectSettings) { s.Variables = map[string]string{"PORT": "81"} },
-		"a secret":   func(s *ProjectSettings) { s.Secrets = []string{"KEY"} },
+		"steps":     func(s *ProjectSettings) { s.Steps = []Step{{Name: "install", Run: "./install.sh", Retries: 1}} },
+		"variables": func(s *ProjectSettings) { s.Variables = map[string]string{"PORT": "81"} },
+		"secrets":   func(s *ProjectSettings) { s.Secrets = []string{"KEY"} },
 	} {
 		changed := shopProject()
 		change(&changed.Settings)
@@ -45,14 +45,14 @@ func TestReleasesAreImmutable(t *testing.T) {
 		w.rejects(
 			release,
 			Conflict,
-			"release 1.4.3 of project shop already exists with other steps or variables",
+			"release 1.4.3 of project shop already exists with other content: "+name,
 			"another version",
 		)
 		require.Equal(
 			t,
 			map[string]string{"PORT": "80"},
 			w.Project("shop").Releases["1.4.3"].Variables,
-			"%s changed a release",
+			"a change of %s changed a release",
 			name,
 		)
 	}

@@ -193,12 +193,17 @@ func (s ProjectSettings) Preview() *Release {
 // checkSize limits the size of a release in the log, because the log limits the size of an append. JSON may encode one
 // byte of a script as six.
 func (e ReleaseCreated) checkSize() *Rejection {
+	e.Incarnation, e.Version, e.Origin = ID{}, "", Origin{}
+	what := "steps, variables and secrets"
+	if e.Notes != "" {
+		what = "steps, variables, secrets and notes"
+	}
 	_, data, err := Encode(e)
 	if err != nil {
 		return invalid("could not encode the steps and variables: %s", err)
 	}
 	if len(data) > MaxReleaseBytes {
-		return invalid("steps, variables and secrets take %d bytes", len(data)).
+		return invalid("%s take %d bytes", what, len(data)).
 			hint("use at most %d; store large files where the machine can download them", MaxReleaseBytes)
 	}
 	return nil

@@ -18,7 +18,7 @@ func TestListsAreNeverNull(t *testing.T) {
 		f := Filter{}
 		why := WhyOf(v, old, "shop", "web-01", nil, nil)
 		text, err := json.Marshal([]any{Machines(v, f), Environments(v, f), Policies(v, f), Projects(v, f),
-			Triggers(v, f), Releases(v, f),
+			Triggers(v, f), Releases(v, nil, f),
 			Deployments(v, f, nil), Candidates(v, old, f), Servers(v, domain.ID{}, noneAlive, f), Tokens(v, TokenFacts{}, f), why,
 			DueNow(v, old), EventOf(full(t).Log[0], nil)})
 		require.NoError(t, err)
@@ -167,7 +167,7 @@ func TestEveryListHasATable(t *testing.T) {
 		DeploymentsTable(Deployments(v, f, nil).Items, true),
 		CandidatesTable(Candidates(v, old, f).Items), ProjectsTable(Projects(v, f).Items, true),
 		TriggersTable(Triggers(v, f).Items),
-		ReleasesTable(Releases(v, f).Items), EnvironmentsTable(Environments(v, f).Items), PoliciesTable(Policies(v, f).Items),
+		ReleasesTable(Releases(v, nil, f).Items), EnvironmentsTable(Environments(v, f).Items), PoliciesTable(Policies(v, f).Items),
 		ServersTable(Servers(v, domain.ID{}, noneAlive, f).Items), TokensTable(Tokens(v, TokenFacts{}, f).Items),
 		PartsTable(Deployments(v, f, nil).Items[0].Machines),
 		EventsTable([]Event{EventOf(full(t).Log[0], nil)}, true)} {

@@ -243,20 +243,6 @@ type Trigger struct {
 	waitingIn map[string]int // Waiting by environment
 }
 
-// Release is what `get releases` shows.
-type Release struct {
-	Project string   `json:"project"`
-	Version string   `json:"version"`
-	Steps   []string `json:"steps"`
-	// Environments lists the environments whose current release this is.
-	Environments []string `json:"environments"`
-	Notes        string   `json:"notes,omitempty"`
-	Commit       string   `json:"commit,omitempty"`
-	URL          string   `json:"url,omitempty"`
-	// Spec is the content. Lists leave it out.
-	Spec *ReleaseSpec `json:"spec,omitempty"`
-}
-
 // Environment is what `get environments` shows.
 type Environment struct {
 	Name     string `json:"name"`

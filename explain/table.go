@@ -243,13 +243,6 @@ func TriggersTable(list []Trigger) Table {
 	})
 }
 
-// ReleasesTable returns the output of `get releases`.
-func ReleasesTable(list []Release) Table {
-	return table("PROJECT VERSION STEPS ENVIRONMENTS", list, func(r Release) []string {
-		return []string{r.Project, r.Version, joined(r.Steps), joined(r.Environments)}
-	})
-}
-
 // EnvironmentsTable returns the output of `get environments`.
 func EnvironmentsTable(list []Environment) Table {
 	return table("NAME MACHINES ONLINE", list, func(e Environment) []string {

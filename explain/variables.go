@@ -57,23 +57,6 @@ func VariablesTable(all Variables) Table {
 	return t
 }
 
-// ReleaseSpec is the content of a release.
-type ReleaseSpec struct {
-	Steps     []domain.Step     `json:"steps"`
-	Variables map[string]string `json:"variables,omitempty"`
-	Secrets   []string          `json:"secrets,omitempty"`
-	// Environments and Roles override variables and secrets.
-	Environments map[string]domain.Values `json:"environments,omitempty"`
-	Roles        map[string]domain.Values `json:"roles,omitempty"`
-	// Overridden are the variables that a person set for this release alone.
-	Overridden map[string]string `json:"overridden,omitempty"`
-}
-
-func specOf(r *domain.Release) *ReleaseSpec {
-	return &ReleaseSpec{Steps: r.Steps, Variables: r.Variables, Secrets: r.Secrets, Environments: r.Environments,
-		Roles: r.Roles, Overridden: r.Overridden}
-}
-
 // visibleIn returns the entries of the environments that the reader may see.
 func visibleIn[V any](s Sees, project string, all map[string]V) map[string]V {
 	seen := maps.Clone(all)

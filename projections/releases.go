@@ -21,6 +21,8 @@ type Project struct {
 	Enabled eventlog.Position
 	// PinnedTime is when the pin of each environment was set. It is only shown.
 	PinnedTime map[string]time.Time
+	// Created is when each release was created. It is only shown.
+	Created map[string]Moment
 	// WantedSince is the position at which what each environment wants last changed, or a deployment last confirmed it.
 	WantedSince map[string]eventlog.Position
 	// Gone is set after the project was deleted. Its open deployments only finish their claimed parts.
@@ -81,6 +83,8 @@ func (v *View) foldProject(name string, f Fact) error {
 		p.WantedSince[environment] = f.Position
 	}
 	switch e := f.Event.(type) {
+	case domain.ReleaseCreated:
+		p.created(e.Version, f)
 	case domain.ProjectDeleted:
 		v.deleteProject(p, f)
 	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
@@ -169,9 +173,17 @@ func (v *View) foldRelease(name string, f Fact) error {
 		return fmt.Errorf("%s does not create release %.140s", domain.Name(f.Event), version)
 	}
 	if p := v.Projects[project]; p != nil && p.Incarnation == incarnation {
+		p.created(version, f)
 		return p.Evolve(f.id(), e)
 	}
 	return nil
+}
+
+// created records when a release was created. Only the first event of a version creates it.
+func (p *Project) created(version string, f Fact) {
+	if _, known := p.Created[version]; !known {
+		p.Created[version] = Moment{f.Position, f.Time}
+	}
 }
 
 // foldWithoutProject creates a project, or folds an event about the deployments of a deleted one.
@@ -182,7 +194,7 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 	}
 	p := &Project{Project: *domain.NewProject(name), Defined: f.Position, Enabled: f.Position,
 		sweep: map[string]*Machine{}, released: map[string]int{}, PinnedTime: map[string]time.Time{},
-		WantedSince: map[string]eventlog.Position{}}
+		Created: map[string]Moment{}, WantedSince: map[string]eventlog.Position{}}
 	if err := p.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}

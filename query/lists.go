@@ -67,8 +67,11 @@ func (q *Queries) Triggers(f explain.Filter) (explain.List[explain.Trigger], err
 }
 
 // Releases lists releases by project, the newest last.
-func (q *Queries) Releases(f explain.Filter) (explain.List[explain.Release], error) {
-	return list(q, f, nil, ignoreAges(explain.Releases))
+func (q *Queries) Releases(ctx context.Context, f explain.Filter) (explain.List[explain.Release], error) {
+	names := q.cfg.People.Names(ctx)
+	return list(q, f, nil, ignoreAges(func(v *projections.View, f explain.Filter) explain.List[explain.Release] {
+		return explain.Releases(v, names, f)
+	}))
 }
 
 // Deployments lists deployments, the newest first.
@@ -183,13 +186,14 @@ func (q *Queries) Server(id string) (explain.Server, error) {
 }
 
 // Trigger returns one trigger of a project.
-func (q *Queries) Trigger(see explain.Sees, project, name string) (explain.Trigger, error) {
+func (q *Queries) Trigger(_ context.Context, see explain.Sees, project, name string) (explain.Trigger, error) {
 	find := func(v *projections.View) (explain.Trigger, bool) { return explain.TriggerOf(v, project, name) }
 	return one(q, see, find, problem.NotFound("project %.80q has no trigger %.80q", project, name), "get triggers")
 }
 
 // Release returns one release of a project.
-func (q *Queries) Release(see explain.Sees, project, version string) (explain.Release, error) {
-	find := func(v *projections.View) (explain.Release, bool) { return explain.ReleaseOf(v, project, version) }
+func (q *Queries) Release(ctx context.Context, see explain.Sees, project, version string) (explain.Release, error) {
+	names := q.cfg.People.Names(ctx)
+	find := func(v *projections.View) (explain.Release, bool) { return explain.ReleaseOf(v, names, project, version) }
 	return one(q, see, find, problem.NotFound("project %.80q has no release %.140q", project, version), "get releases")
 }

@@ -21,9 +21,7 @@ type verb struct {
 
 func verbs() []verb {
 	return []verb{
-		{"release create PROJECT VERSION", func(w *words) domain.Command {
-			return domain.CreateRelease{Project: w.arg(0), Version: w.arg(1), Origin: domain.By(by)}
-		}},
+		{"release create PROJECT VERSION --variable NAME=VALUE… --notes TEXT --commit SHA --url URL", releaseCommand},
 		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --role R… --only-behind --max-parallel N" +
 			" --stop-after-failures N --max-failures N --healthy-for DURATION", deployCommand},
 		{"rollback PROJECT --to ENVIRONMENT --to-release VERSION --reason TEXT --max-parallel N", rollbackCommand},
@@ -73,6 +71,16 @@ func verbs() []verb {
 			return domain.ClearStream{Name: w.runner.names.stream(w.arg(0)), Origin: domain.By(by)}
 		}},
 	}
+}
+
+func releaseCommand(w *words) domain.Command {
+	details := domain.ReleaseDetails{Notes: w.flag("notes"), Commit: w.flag("commit"), URL: w.flag("url")}
+	variables, wrong := domain.ParseVariables(w.flags["variable"])
+	if wrong != "" {
+		w.note(w.runner.wrong("use NAME=VALUE", "invalid --variable %.40q", wrong))
+	}
+	details.Variables = variables
+	return domain.CreateRelease{Project: w.arg(0), Version: w.arg(1), Details: details, Origin: domain.By(by)}
 }
 
 func reimageCommand(w *words) domain.Command {

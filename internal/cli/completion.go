@@ -46,6 +46,7 @@ var argumentNames = map[string][]completer{
 	"trigger enable":          {ofKind(&triggerKind)},
 	"trigger disable":         {ofKind(&triggerKind)},
 	"release create":          {ofKind(&projectKind)},
+	"release show":            {ofKind(&projectKind), releasesOf},
 	"deploy":                  {ofKind(&projectKind), releasesOf},
 	"rollback":                {ofKind(&projectKind)},
 	"cancel":                  {openDeployments},

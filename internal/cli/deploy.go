@@ -10,30 +10,6 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-func releaseVerb(a *app) *cobra.Command {
-	create := verb{
-		exits: writeExits(exits{exitMissing: "the project does not exist",
-			exitConflict: "the version exists with other steps or variables, or the project has no steps"}),
-		use: "create PROJECT VERSION", short: "Create a release of a project",
-		long: "Create a release: an immutable copy of the current steps and variables of a project, under a\n" +
-			"version.\n\n" +
-			"Creating the same release again changes nothing. A version that exists with other steps or\n" +
-			"variables is a conflict.",
-		example: "drover release create shop 1.4.3",
-		run: func(ctx context.Context, args []string) error {
-			written, err := a.command(ctx, client.Path("projects", args[0], "releases"),
-				map[string]string{"version": args[1]})
-			if err != nil {
-				return err
-			}
-			return a.wrote(written, "release "+args[1]+" of "+args[0]+pick(unchanged(written), " already exists", " is created"))
-		},
-	}.command()
-	return parent("release", "Create releases",
-		"A release is an immutable copy of the steps and variables of a project, under a version.",
-		create)
-}
-
 // deploymentRequest is the body of POST /deployments.
 type deploymentRequest struct {
 	Project     string   `json:"project"`

@@ -18,7 +18,7 @@ func describeVerb(a *app) *cobra.Command {
 		use:   "describe KIND NAME", short: "Show the details of a resource",
 		long: "Show all fields of a resource. For a machine, also explain its release in each project, as\n" +
 			"`drover why` does. For an environment, list the release of each project, and for a deployment its\n" +
-			"machines.",
+			"machines. For a release, print its variables and scripts, as `drover release show` does.",
 		example: "drover describe machine web-01 -w\n" +
 			"drover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {
@@ -55,6 +55,8 @@ func (a *app) fetchDescription(k kind, path, name string) fetchFunc {
 		switch k.name {
 		case deploymentKind.name:
 			text, now.position, err = a.describeDeployment(ctx, path, after)
+		case releaseKind.name:
+			text, now.position, err = a.describeRelease(ctx, path, after)
 		default:
 			text, now.position, err = k.details(ctx, a, path, after)
 			text = explain.Text(text)
