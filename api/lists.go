@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/query"
 )
 
 // List is the input of every list.
@@ -46,16 +49,50 @@ type Named struct {
 	Name string `path:"name"`
 }
 
+// PastNamed is the input of a read of one item as it was in the past.
+type PastNamed struct {
+	At string `path:"at" doc:"A position or an RFC 3339 time."`
+	Named
+}
+
+// pastPrefix begins the path of a read of the past. It is another route and not a parameter, because an older server would
+// ignore an unknown parameter and answer with the present.
+const pastPrefix = "/past/{at}"
+
+// costlyRead describes a read of the past, which replays the log.
+func costlyRead(path, summary string) huma.Operation {
+	return costly(readRoute(pastPrefix+path, summary+" as it was at a position or time"))
+}
+
+func afterOf(in *Named) string         { return in.After.After }
+func afterOfPast(in *PastNamed) string { return in.After.After }
+
 // getItem registers the read of one item by name for callers who may read everything.
 func getItem[T any](a *API, path, summary string, read func(context.Context, string) (T, error)) {
-	get(a, path+"/{name}", summary, func(in *Named) string { return in.After.After },
+	get(a, path+"/{name}", summary, afterOf,
 		func(ctx context.Context, in *Named) (T, error) { return read(ctx, in.Name) })
 }
 
-// getFilteredItem registers the read of one item by name. An item that the caller may not read does not exist for it.
-func getFilteredItem[T any](a *API, path, summary string, read func(explain.Sees, string) (T, error)) {
-	getFiltered(a, path+"/{name}", summary, func(in *Named) string { return in.After.After },
-		func(ctx context.Context, in *Named) (T, error) { return read(seesOf(ctx), in.Name) })
+// getUnfilteredItem registers the reads of one item by name, now and in the past, for callers who may read everything.
+func getUnfilteredItem[T any](a *API, path, summary string, read func(context.Context, query.Item) (T, error)) {
+	path += "/{name}"
+	get(a, path, summary, afterOf,
+		func(ctx context.Context, in *Named) (T, error) { return read(ctx, query.Item{Name: in.Name}) })
+	getWith(a, costlyRead(path, summary), afterOfPast, func(ctx context.Context, in *PastNamed) (T, error) {
+		return read(ctx, query.Item{Name: in.Name, At: in.At})
+	})
+}
+
+// getFilteredItem registers the reads of one item by name, now and in the past. An item that the caller may not read does
+// not exist for it.
+func getFilteredItem[T any](a *API, path, summary string, read func(context.Context, query.Item) (T, error)) {
+	path += "/{name}"
+	getFiltered(a, path, summary, afterOf, func(ctx context.Context, in *Named) (T, error) {
+		return read(ctx, query.Item{Name: in.Name, Sees: seesOf(ctx)})
+	})
+	getWith(a, filtered(costlyRead(path, summary)), afterOfPast, func(ctx context.Context, in *PastNamed) (T, error) {
+		return read(ctx, query.Item{Name: in.Name, At: in.At, Sees: seesOf(ctx)})
+	})
 }
 
 // fromView adapts a read that needs no context, because it is answered from the view.
@@ -70,13 +107,23 @@ type InProject struct {
 	Name    string `path:"name"`
 }
 
-// getProjectItem registers the read of one item of a project. An item that the caller may not read does not exist for
-// it.
-func getProjectItem[T any](a *API, path, summary string,
-	read func(ctx context.Context, see explain.Sees, project, name string) (T, error)) {
-	getFiltered(a, path+"/{project}/{name}", summary, func(in *InProject) string { return in.After.After },
+// PastInProject is the input of a read of one item of a project as it was in the past.
+type PastInProject struct {
+	At string `path:"at" doc:"A position or an RFC 3339 time."`
+	InProject
+}
+
+// getProjectItem registers the reads of one item of a project, now and in the past. An item that the caller may not read
+// does not exist for it.
+func getProjectItem[T any](a *API, path, summary string, read func(context.Context, query.Item) (T, error)) {
+	path += "/{project}/{name}"
+	getFiltered(a, path, summary, func(in *InProject) string { return in.After.After },
 		func(ctx context.Context, in *InProject) (T, error) {
-			return read(ctx, seesOf(ctx), in.Project, in.Name)
+			return read(ctx, query.Item{Project: in.Project, Name: in.Name, Sees: seesOf(ctx)})
+		})
+	getWith(a, filtered(costlyRead(path, summary)), func(in *PastInProject) string { return in.After.After },
+		func(ctx context.Context, in *PastInProject) (T, error) {
+			return read(ctx, query.Item{Project: in.Project, Name: in.Name, At: in.At, Sees: seesOf(ctx)})
 		})
 }
 
@@ -98,15 +145,11 @@ func (a *API) routeLists() {
 	getFilteredItem(a, "/machines", "Return one machine", q.Machine)
 	getFilteredItem(a, "/projects", "Return one project", q.Project)
 	getItem(a, "/tokens", "Return one token by its id or name", q.Token)
-	getItem(a, "/access", "Return one Access", q.Access)
+	getUnfilteredItem(a, "/access", "Return one Access", q.Access)
 	getFilteredItem(a, "/environments", "Return one environment", q.Environment)
-	getItem(a, "/policies", "Return one machine policy", fromView(q.Policy))
-	getItem(a, "/servers", "Return one server", fromView(q.Server))
-	getFiltered(a, "/deployments/{name}", "Return one deployment; a pruned one is read from the log",
-		func(in *Named) string { return in.After.After },
-		func(ctx context.Context, in *Named) (explain.Deployment, error) {
-			return q.Deployment(ctx, seesOf(ctx), in.Name)
-		})
+	getUnfilteredItem(a, "/policies", "Return one machine policy", q.Policy)
+	getItem(a, "/servers", "Return one server", q.Server)
+	getFilteredItem(a, "/deployments", "Return one deployment", q.Deployment)
 	getProjectItem(a, "/triggers", "Return one trigger", q.Trigger)
 	getProjectItem(a, "/releases", "Return one release", q.Release)
 }

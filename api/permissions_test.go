@@ -47,6 +47,9 @@ func (f *fixture) limited(permission domain.Permission) string {
 		Environments: []string{"production"}})
 }
 
+// now returns the position of the end of the log.
+func (f *fixture) now() string { return f.engine.Position().String() }
+
 // deploymentOf returns the id of the newest deployment of a project in an environment.
 func (f *fixture) deploymentOf(project, environment string) string {
 	var list struct{ Items []struct{ ID string } }
@@ -67,6 +70,7 @@ func TestLimitedReaderSeesOnlyItsProjectInItsEnvironment(t *testing.T) {
 		"/deployments": `"shop"`, "/candidates": `"web-01"`, "/why?machine=web-01": `"shop"`, "/due": `"items"`,
 		"/variables?project=shop&environment=production": `"items"`, "/variables?project=shop&machine=web-01": `"items"`,
 		"/status": `"shop"`, "/status?environment=production": `"shop"`,
+		"/past/" + f.now() + "/projects/shop": `"shop"`, "/past/" + f.now() + "/resources/project/shop": "shop",
 		"/events": `"DeploymentQueued"`, "/resources/machine/web-01": "web-01", "/resources/project/shop": "shop",
 		"/deployments/" + f.deploymentOf("shop", "production"):             `"shop"`,
 		"/deployments/" + f.deploymentOf("shop", "production") + "/output": `"items"`,
@@ -88,6 +92,9 @@ func TestLimitedReaderSeesOnlyItsProjectInItsEnvironment(t *testing.T) {
 		"/resources/trigger/both?project=shop":         "/resources/trigger/ghost?project=shop",
 		"/resources/environment/staging":               "/resources/environment/ghost",
 		"/resources/trigger/secret-joins?project=blog": "/resources/trigger/ghost?project=blog",
+		"/past/" + f.now() + "/projects/blog":          "/past/" + f.now() + "/projects/ghost",
+		"/past/" + f.now() + "/resources/project/blog": "/past/" + f.now() + "/resources/project/ghost",
+		"/past/" + f.now() + "/machines/secret-09":     "/past/" + f.now() + "/machines/ghost",
 		"/status?project=blog":                         "/status?project=ghost", "/status?environment=staging": "/status?environment=ghost",
 		"/variables?project=blog&environment=production":                   "/variables?project=ghost&environment=production",
 		"/variables?project=shop&environment=staging":                      "/variables?project=shop&environment=ghost",
@@ -117,15 +124,17 @@ func TestLimitedReaderIsRefusedWhereNothingIsFiltered(t *testing.T) {
 	viewer := f.limited(domain.Viewer)
 	whole := []string{"GET /metrics", "GET /api/v1/policies", "GET /api/v1/policies/{name}", "GET /api/v1/tokens",
 		"GET /api/v1/tokens/{name}", "GET /api/v1/people", "GET /api/v1/servers", "GET /api/v1/servers/{name}",
-		"GET /api/v1/access", "GET /api/v1/access/{name}", "GET /api/v1/may", "GET /api/v1/log/verify",
+		"GET /api/v1/access", "GET /api/v1/access/{name}", "GET /api/v1/past/{at}/access/{name}",
+		"GET /api/v1/past/{at}/policies/{name}", "GET /api/v1/may", "GET /api/v1/log/verify",
 		"GET /api/v1/doctor"}
+	now := f.now()
 	for operation, allowed := range routePermissions {
 		if !slices.Contains(allowed, reader) || slices.Contains(allowed, nobody) {
 			continue
 		}
 		method, path, _ := strings.Cut(operation, " ")
-		path = strings.NewReplacer("{name}", "ghost", "{project}", "ghost", "{id}", ids.New().String(), "{kind}", "machine").
-			Replace(path)
+		path = strings.NewReplacer("{name}", "ghost", "{project}", "ghost", "{id}", ids.New().String(), "{kind}", "machine",
+			"{at}", now).Replace(path)
 		answer := f.sendFrom("192.0.2.1:1", method, path, viewer, `{"project": "shop", "environment": "production"}`)
 		require.Equal(t, slices.Contains(whole, operation), answer.Code == http.StatusForbidden, "%s: %d %s", operation,
 			answer.Code, answer.Body)

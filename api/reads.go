@@ -49,8 +49,12 @@ func (a *API) routeReads() {
 			found.Transport = a.transportOf(ctx, in.secured)
 			return found, nil
 		})
-	register(a, filtered(route(http.MethodGet, "/resources/{kind}/{name}", "Return one resource as a file for apply",
-		domain.ReadVerb)), a.getResource)
+	const file = "Return one resource as a file for apply"
+	register(a, filtered(route(http.MethodGet, "/resources/{kind}/{name}", file, domain.ReadVerb)), a.getResource)
+	register(a, filtered(costlyRead("/resources/{kind}/{name}", file)),
+		func(ctx context.Context, in *pastResourceInput) (*textAnswer, error) {
+			return a.resourceFile(ctx, &in.ResourceInput, in.At)
+		})
 }
 
 type whyInput struct {
@@ -101,11 +105,17 @@ type dueInput struct {
 	Trigger string `query:"trigger" doc:"Assume that this trigger of the project is enabled."`
 }
 
-type resourceInput struct {
+// ResourceInput is the input of a read of a resource as a file.
+type ResourceInput struct {
 	After
 	Kind    string `path:"kind"`
 	Name    string `path:"name"`
 	Project string `query:"project" doc:"The project of a trigger."`
+}
+
+type pastResourceInput struct {
+	At string `path:"at" doc:"A position or an RFC 3339 time."`
+	ResourceInput
 }
 
 type textAnswer struct {
@@ -114,10 +124,18 @@ type textAnswer struct {
 	Body        []byte
 }
 
-func (a *API) getResource(ctx context.Context, in *resourceInput) (*textAnswer, error) {
+func (a *API) getResource(ctx context.Context, in *ResourceInput) (*textAnswer, error) {
+	return a.resourceFile(ctx, in, "")
+}
+
+// resourceFile returns a resource as a file, as it is now or was at a position or time.
+func (a *API) resourceFile(ctx context.Context, in *ResourceInput, at string) (*textAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	if err := a.cfg.Queries.WaitForPosition(ctx, in.After.After); err != nil {
 		return nil, err
 	}
-	text, err := a.cfg.Queries.ResourceFile(seesOf(ctx), in.Kind, in.Project, in.Name)
+	text, err := a.cfg.Queries.ResourceFile(ctx, in.Kind,
+		query.Item{Project: in.Project, Name: in.Name, At: at, Sees: seesOf(ctx)})
 	return &textAnswer{Position: a.position(), ContentType: "application/yaml", Body: text}, err
 }

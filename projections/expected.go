@@ -49,7 +49,7 @@ func (v *View) rolloutCounts(d *Deployment, m *Machine) bool {
 }
 
 // BehindExpected is Behind compared with Expected. It does not count the machines that already have the release of an
-// open rollout, and counts those that are yet to get it.
+// open rollout, and counts the machines that are yet to get it.
 func (v *View) BehindExpected(p *Project, m *Machine) bool {
 	expected := v.Expected(p, m)
 	return expected != "" && (v.Actual(p, m) != expected || v.Dirty(p, m))

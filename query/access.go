@@ -22,9 +22,9 @@ func (q *Queries) Accesses(ctx context.Context, f explain.Filter) (explain.List[
 }
 
 // Access returns one Access.
-func (q *Queries) Access(ctx context.Context, name string) (explain.Access, error) {
+func (q *Queries) Access(ctx context.Context, in Item) (explain.Access, error) {
 	names := q.cfg.People.Names(ctx)
-	return named(q, nil, "access", name, "get access", func(v *projections.View, name string) (explain.Access, bool) {
+	return named(ctx, q, in, "access", "get access", func(v *projections.View, name string) (explain.Access, bool) {
 		return explain.AccessOf(v, names, name)
 	})
 }

@@ -3,6 +3,7 @@ package query
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 
@@ -131,8 +132,9 @@ func current(v *projections.View, kind, project, name string) (d resource.Docume
 
 var resourceKinds = []string{"environment", "machinepolicy", "project", "trigger", "machine", "access"}
 
-// ResourceFile returns the YAML file of one resource. project is the project of a trigger.
-func (q *Queries) ResourceFile(see explain.Sees, kind, project, name string) (text []byte, err error) {
+// ResourceFile returns the YAML file of one resource of a kind.
+func (q *Queries) ResourceFile(ctx context.Context, kind string, in Item) (text []byte, err error) {
+	see, project, name := in.Sees, in.Project, in.Name
 	if !slices.Contains(append(resourceKinds, "policy"), kind) {
 		return nil, problem.NotFound("unknown kind %.40q", kind).
 			WithHint("use one of %s", strings.Join(resourceKinds, ", "))
@@ -142,7 +144,7 @@ func (q *Queries) ResourceFile(see explain.Sees, kind, project, name string) (te
 	}
 	var out bytes.Buffer
 	found := false
-	q.cfg.Engine.Read(func(v *projections.View) {
+	looked := q.look(ctx, in.At, func(v *projections.View) {
 		var d resource.Document
 		if d, found = current(v, kind, project, name); found && seesResource(v, see, kind, project, name) {
 			if kind == "project" && see != nil {
@@ -155,10 +157,15 @@ func (q *Queries) ResourceFile(see explain.Sees, kind, project, name string) (te
 			found = false
 		}
 	})
-	if err == nil && !found {
-		err = problem.NotFound("%s %.80q does not exist", kind, name)
+	switch missing := problem.NotFound("%s %.80q does not exist", kind, name); {
+	case looked != nil || err != nil:
+		return nil, cmp.Or(looked, err)
+	case !found && in.At != "":
+		return nil, didNotExistAt(missing, in.At)
+	case !found:
+		return nil, missing
 	}
-	return out.Bytes(), err
+	return out.Bytes(), nil
 }
 
 // seesResource reports whether a reader may see an existing resource.

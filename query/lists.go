@@ -7,7 +7,6 @@ import (
 
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/doctor"
-	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 )
@@ -123,77 +122,4 @@ func (q *Queries) Servers(f explain.Filter) (explain.List[explain.Server], error
 		ignoreAges(func(v *projections.View, f explain.Filter) explain.List[explain.Server] {
 			return explain.Servers(v, q.cfg.Engine.Server(), q.cfg.Engine.Alive, f)
 		}))
-}
-
-// one returns one resource from the view. If find returns false, or if the reader must not see the resource, it returns
-// missing with a hint to `drover VERB`.
-func one[T any](q *Queries, see explain.Sees, find func(*projections.View) (T, bool), missing *problem.Problem,
-	verb string) (thing T, err error) {
-	found := false
-	q.cfg.Engine.Read(func(v *projections.View) { thing, found = find(v) })
-	if !found || !explain.Limit(see, &thing) {
-		var none T
-		thing = none
-		return thing, missing.WithHint("`drover %s` lists them", verb)
-	}
-	return thing, nil
-}
-
-// named returns one resource by its name.
-func named[T any](q *Queries, see explain.Sees, what, name, verb string, find func(*projections.View, string) (T, bool)) (T, error) {
-	return one(q, see, func(v *projections.View) (T, bool) { return find(v, name) },
-		problem.NotFound("%s %.80q does not exist", what, name), verb)
-}
-
-// Machine returns one machine.
-func (q *Queries) Machine(see explain.Sees, name string) (explain.Machine, error) {
-	return named(q, see, "machine", name, "get machines", explain.MachineOf)
-}
-
-// Project returns one project.
-func (q *Queries) Project(see explain.Sees, name string) (explain.Project, error) {
-	return named(q, see, "project", name, "get projects", explain.ProjectOf)
-}
-
-// Token returns one token by its id or name, without its secret.
-func (q *Queries) Token(ctx context.Context, text string) (shown explain.Token, err error) {
-	facts := q.tokenFacts(ctx)
-	var ambiguous *domain.Rejection
-	q.cfg.Engine.Read(func(v *projections.View) { _, ambiguous = domain.FindToken(v.World(), text) })
-	if ambiguous != nil {
-		return shown, ambiguous
-	}
-	return named(q, nil, "token", text, "token list", func(v *projections.View, text string) (explain.Token, bool) {
-		return explain.TokenOf(v, facts, text)
-	})
-}
-
-// Environment returns one environment.
-func (q *Queries) Environment(see explain.Sees, name string) (explain.Environment, error) {
-	return named(q, see, "environment", name, "get environments", explain.EnvironmentOf)
-}
-
-// Policy returns one machine policy.
-func (q *Queries) Policy(name string) (explain.Policy, error) {
-	return named(q, nil, "policy", name, "get policies", explain.PolicyOf)
-}
-
-// Server returns one server by its id.
-func (q *Queries) Server(id string) (explain.Server, error) {
-	return named(q, nil, "server", id, "get servers", func(v *projections.View, id string) (explain.Server, bool) {
-		return explain.ServerOf(v, q.cfg.Engine.Server(), q.cfg.Engine.Alive, id)
-	})
-}
-
-// Trigger returns one trigger of a project.
-func (q *Queries) Trigger(_ context.Context, see explain.Sees, project, name string) (explain.Trigger, error) {
-	find := func(v *projections.View) (explain.Trigger, bool) { return explain.TriggerOf(v, project, name) }
-	return one(q, see, find, problem.NotFound("project %.80q has no trigger %.80q", project, name), "get triggers")
-}
-
-// Release returns one release of a project.
-func (q *Queries) Release(ctx context.Context, see explain.Sees, project, version string) (explain.Release, error) {
-	names := q.cfg.People.Names(ctx)
-	find := func(v *projections.View) (explain.Release, bool) { return explain.ReleaseOf(v, names, project, version) }
-	return one(q, see, find, problem.NotFound("project %.80q has no release %.140q", project, version), "get releases")
 }

@@ -26,9 +26,13 @@ func (q *Queries) viewWithPruned(ctx context.Context, id domain.ID) (*projection
 }
 
 // Deployment returns one deployment. It reads a pruned one from the log.
-func (q *Queries) Deployment(ctx context.Context, see explain.Sees, id string) (shown explain.Deployment, err error) {
-	names := q.cfg.People.Names(ctx)
+func (q *Queries) Deployment(ctx context.Context, in Item) (shown explain.Deployment, err error) {
+	see, id, names := in.Sees, in.Name, q.cfg.People.Names(ctx)
 	parsed, _ := domain.ParseID(id) // an invalid id becomes the zero id, which no deployment has
+	if in.At != "" {
+		find := func(v *projections.View) (explain.Deployment, bool) { return explain.DeploymentOf(v, parsed, names) }
+		return one(ctx, q, in, find, noDeployment(id), "get deployments")
+	}
 	found := false
 	q.cfg.Engine.Read(func(v *projections.View) { shown, found = explain.DeploymentOf(v, parsed, names) })
 	if found && !explain.Limit(see, &shown) {

@@ -126,13 +126,7 @@ func (q *Queries) didNotExist(missing error, in WhyInput) error {
 	if unknown != nil {
 		return unknown
 	}
-	detail := strings.Replace(problem.Of(missing).Detail, "does not exist", "did not exist", 1)
-	at := in.At
-	if position, err := eventlog.ParsePosition(strings.TrimPrefix(at, "#")); err == nil {
-		at = "#" + position.String()
-	}
-	return problem.NotFound("%s at %s", detail, at).
-		WithHint("`drover events` shows when it was added; ask for a later time")
+	return didNotExistAt(missing, in.At)
 }
 
 // aheadOfServer is how far a person's clock may be ahead of the server's when the person asks about the present.

@@ -7,6 +7,7 @@ var (
 	machineKind = kindOf(
 		kind{
 			name:      "machine",
+			past:      true,
 			plural:    "machines",
 			filters:   []string{"project", "environment", "role", "state"},
 			short:     []string{"m"},
@@ -19,6 +20,7 @@ var (
 	environmentKind = kindOf(
 		kind{
 			name:      "environment",
+			past:      true,
 			plural:    "environments",
 			filters:   []string{"environment"},
 			short:     []string{"env", "envs"},
@@ -31,6 +33,7 @@ var (
 	policyKind = kindOf(
 		kind{
 			name:      "policy",
+			past:      true,
 			plural:    "policies",
 			short:     []string{"machinepolicy", "machinepolicies"},
 			file:      true,
@@ -42,6 +45,7 @@ var (
 	projectKind = kindOf(
 		kind{
 			name:      "project",
+			past:      true,
 			plural:    "projects",
 			filters:   []string{"project"},
 			short:     []string{"p"},
@@ -54,6 +58,7 @@ var (
 	triggerKind = kindOf(
 		kind{
 			name:      "trigger",
+			past:      true,
 			plural:    "triggers",
 			filters:   []string{"project", "environment"},
 			short:     []string{"t"},
@@ -67,6 +72,7 @@ var (
 	releaseKind = kindOf(
 		kind{
 			name:      "release",
+			past:      true,
 			plural:    "releases",
 			filters:   []string{"project", "environment"},
 			short:     []string{"r"},
@@ -79,6 +85,7 @@ var (
 		kind{
 			opaque:  true,
 			name:    "deployment",
+			past:    true,
 			plural:  "deployments",
 			filters: []string{"project", "environment", "state"},
 			short:   []string{"d"},
@@ -101,7 +108,7 @@ var (
 		func(c explain.Candidate) string { return c.Project + "/" + c.Trigger + "/" + c.Machine },
 		sameWhenWide(explain.CandidatesTable),
 	)
-	accessKind = kindOf(kind{name: "access", plural: "access", file: true, deletable: true},
+	accessKind = kindOf(kind{name: "access", plural: "access", file: true, deletable: true, past: true},
 		func(a explain.Access) string { return a.Name }, sameWhenWide(explain.AccessTable))
 	tokenKind = kindOf(kind{opaque: true, name: "token", plural: "tokens", filters: []string{"state"}},
 		func(t explain.Token) string { return t.ID }, sameWhenWide(explain.TokensTable))

@@ -31,7 +31,7 @@ func describeVerb(a *app) *cobra.Command {
 				return err
 			}
 			if a.structured() {
-				return a.getOne(ctx, k, id(args[1]), project, watch)
+				return a.getOne(ctx, k, id(args[1]), project, "", watch)
 			}
 			if watch {
 				return a.watch(ctx, a.fetchDescription(k, path, args[1]))

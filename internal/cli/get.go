@@ -14,7 +14,7 @@ import (
 )
 
 func getVerb(a *app) *cobra.Command {
-	var project, environment, role, state string
+	var project, environment, role, state, at string
 	var limit int
 	var watch bool
 	cmd := verb{
@@ -25,9 +25,11 @@ func getVerb(a *app) *cobra.Command {
 			"Kinds: machines, environments, policies, projects, triggers, releases, deployments, servers,\n" +
 			"candidates, access, tokens. Flags such as --project and --state filter a list.\n\n" +
 			"With NAME and -o yaml, an environment, policy, project, trigger, machine or access is printed as\n" +
-			"a file for `drover apply`.",
+			"a file for `drover apply`. With --at, show the resource as it was at a past position or time. So\n" +
+			"`drover get project P -o yaml --at T | drover apply -f -` undoes later changes of its settings.",
 		example: "drover get machines --environment production --state behind\n" +
 			"drover get project shop -o yaml\n" +
+			"drover get project shop -o yaml --at 2026-03-01T09:00:30Z | drover apply -f -\n" +
 			"drover get deployments --project shop --limit 5 -o json\n" +
 			"drover get machines -w",
 		run: func(ctx context.Context, args []string) error {
@@ -39,7 +41,10 @@ func getVerb(a *app) *cobra.Command {
 				return usage("--limit cannot be combined with a name: it limits a list")
 			}
 			if len(args) == 2 {
-				return a.getOne(ctx, k, id(args[1]), project, watch)
+				return a.getOne(ctx, k, id(args[1]), project, at, watch)
+			}
+			if at != "" {
+				return usage("--at needs a name: it shows one resource as it was")
 			}
 			if limit < 0 {
 				return usage("invalid --limit %d: use 1 or more, or 0 for all", limit)
@@ -68,6 +73,8 @@ func getVerb(a *app) *cobra.Command {
 		"list only resources in this `STATE`, such as online, behind or held for machines, running or failed for "+
 			"deployments")
 	cmd.Flags().IntVar(&limit, "limit", 0, "maximum number `N` of resources to list; 0: all")
+	cmd.Flags().StringVar(&at, "at", "", "show the resource as it was at this `POSITION`, or at a time such as\n"+
+		"2026-03-01T09:00:30Z; default: now")
 	watchFlag(cmd, &watch)
 	return cmd
 }
@@ -92,10 +99,17 @@ func (a *app) checkFilters(ctx context.Context, k kind, q url.Values) error {
 	return nil
 }
 
-func (a *app) getOne(ctx context.Context, k kind, name, project string, watch bool) error {
+func (a *app) getOne(ctx context.Context, k kind, name, project, at string, watch bool) error {
 	path, err := k.path(name, project)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case at != "" && watch:
+		return usage("--watch cannot be combined with --at: the past does not change")
+	case at != "" && !k.past:
+		return usage("--at does not apply to %s", k.plural)
+	case at != "":
+		path = client.Path("past", position(at)) + path
 	}
 	if watch {
 		return a.watch(ctx, func(ctx context.Context, after string) (content,
@@ -104,13 +118,13 @@ func (a *app) getOne(ctx context.Context, k kind, name, project string, watch bo
 		})
 	}
 	if k.file && a.output == formatYAML {
-		return a.getFile(ctx, k, name, project)
+		return a.getFile(ctx, k, name, project, at)
 	}
 	return k.one(ctx, a, path)
 }
 
-// getFile prints a resource as a file for `drover apply`.
-func (a *app) getFile(ctx context.Context, k kind, name, project string) error {
+// getFile prints a resource as a file for `drover apply`, as it is now or was at a position or time.
+func (a *app) getFile(ctx context.Context, k kind, name, project, at string) error {
 	if before, after, found := strings.Cut(name, "/"); found && k.inProject && project == "" {
 		project, name = before, after
 	}
@@ -119,7 +133,11 @@ func (a *app) getFile(ctx context.Context, k kind, name, project string) error {
 		singular = "machinepolicy"
 	}
 	var text string
-	if err := a.read(ctx, client.Path("resources", singular, name), query("project", project), &text); err != nil {
+	path := client.Path("resources", singular, name)
+	if at != "" {
+		path = client.Path("past", position(at)) + path
+	}
+	if err := a.read(ctx, path, query("project", project), &text); err != nil {
 		return err
 	}
 	return a.print(text)

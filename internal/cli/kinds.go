@@ -22,6 +22,8 @@ type kind struct {
 	file bool
 	// deletable reports whether `drover delete` accepts the kind.
 	deletable bool
+	// past reports whether --at shows a resource of the kind as it was.
+	past bool
 	// filters lists the flags that filter a list of this kind.
 	filters []string
 	// opaque reports whether the names of this kind are ids without meaning for people.

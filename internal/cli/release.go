@@ -80,7 +80,7 @@ func releaseShowVerb(a *app) *cobra.Command {
 			"drover release show shop 1.4.3 -o yaml",
 		run: func(ctx context.Context, args []string) error {
 			if a.structured() {
-				return a.getOne(ctx, releaseKind, args[1], args[0], false)
+				return a.getOne(ctx, releaseKind, args[1], args[0], "", false)
 			}
 			text, _, err := a.describeRelease(ctx, client.Path(releaseKind.plural, args[0], args[1]), "")
 			if err != nil {
