@@ -98,7 +98,7 @@ func TestAgentWithFullDiskReportsItUntilSpaceIsFree(t *testing.T) {
 	require.NoError(t, os.Remove(filler))
 	s.eventually("the machine has the release", func() bool { return s.has("web-01", "1.0") })
 	stdout, _, _ := s.run("doctor")
-	require.Contains(t, stdout, "no agent reports a problem of its machine")
+	require.Contains(t, stdout, "no agent reports a problem with its machine")
 }
 
 func TestFoldersThatOthersCanChangeAreRefused(t *testing.T) {
