@@ -44,6 +44,8 @@ type TokenRequest struct {
 	Machine string
 	// AnyEnvironment asks for a join token without a restriction to environments.
 	AnyEnvironment bool
+	// Policy is the machine policy of each new machine that joins; empty: none.
+	Policy string
 }
 
 // Settings validates the request and returns the settings of the token with this id, with defaults filled in. now is
@@ -51,10 +53,10 @@ type TokenRequest struct {
 func (n TokenRequest) Settings(id string, now time.Time) (domain.TokenSettings, error) {
 	s := domain.TokenSettings{Name: n.Name, Join: n.Join, Scope: n.Scope, Person: n.Person, Environments: n.Environments,
 		Roles: n.Roles, Permission: n.Permission, Projects: n.Projects, Groups: n.Groups, Machine: n.Machine,
-		AnyEnvironment: n.AnyEnvironment}
+		AnyEnvironment: n.AnyEnvironment, Policy: n.Policy}
 	switch {
-	case !n.Join && (n.Machine != "" || n.AnyEnvironment):
-		return s, problem.Invalid("machine and anyEnvironment apply only to join tokens").
+	case !n.Join && (n.Machine != "" || n.AnyEnvironment || n.Policy != ""):
+		return s, problem.Invalid("machine, policy and anyEnvironment apply only to join tokens").
 			WithHint("set join to true, or leave them out")
 	case !n.Join && (n.Uses != nil || n.MaxMachines != nil || len(n.Roles) > 0):
 		return s, problem.Invalid("uses, maxMachines and roles apply only to join tokens").

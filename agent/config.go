@@ -51,6 +51,8 @@ type Config struct {
 	TLSCert, TLSKey string
 	// Ephemeral asks the server to delete the machine when the agent shuts down cleanly.
 	Ephemeral bool
+	// Policy is the machine policy to ask for at the first join; empty: none.
+	Policy string
 	// PassEnv names environment variables of the agent that steps and health checks get beside those of run.Inherited.
 	PassEnv []string
 	// Version is the version of this program.

@@ -31,6 +31,7 @@ type joinRequest struct {
 	environment string
 	roles       []string
 	ephemeral   bool
+	policy      string
 	admin       bool // the request of a person or program with all permissions
 	greeting
 	proof, joinProof string
@@ -40,7 +41,7 @@ type joinRequest struct {
 
 func newJoinRequest(h client.Hello, g greeting) (joinRequest, error) {
 	j := joinRequest{machine: h.Machine, secret: h.Secret, join: h.Join, verifier: h.Verifier, environment: h.Environment,
-		roles: h.Roles, ephemeral: h.Ephemeral, greeting: g, proof: h.Proof, joinProof: h.JoinProof}
+		roles: h.Roles, ephemeral: h.Ephemeral, policy: h.Policy, greeting: g, proof: h.Proof, joinProof: h.JoinProof}
 	if h.Memory != nil {
 		j.log = h.Memory.Log
 	}
@@ -363,7 +364,7 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest, p *proofs) error 
 	}
 	environment, roles, exists, _ := h.placement(j)
 	if !exists {
-		if err := h.checkMachine(j); err != nil {
+		if err := h.checkMachine(j, p.token.Settings); err != nil {
 			return err
 		}
 	}
@@ -397,8 +398,12 @@ func (h *Hub) tokenTime() time.Time {
 	return now
 }
 
-// checkMachine returns the rejection of adding the requested machine, or nil if the machine can be added.
-func (h *Hub) checkMachine(j joinRequest) (err error) {
+// checkMachine returns the rejection of adding the requested machine, or nil if the machine can be added. s are the settings
+// of the token that the agent is about to use; if it gives a policy, that of the agent has no effect.
+func (h *Hub) checkMachine(j joinRequest, s domain.TokenSettings) (err error) {
+	if s.Policy != "" {
+		j.policy = ""
+	}
 	h.cfg.Engine.Read(func(v *projections.View) {
 		if _, rejection := j.machineCommand().Decide(v.World()); rejection != nil {
 			err = rejection
@@ -412,6 +417,7 @@ func (j joinRequest) machineCommand() domain.ApplyMachine {
 		Name:        j.machine,
 		Environment: j.environment,
 		Roles:       j.roles,
+		Policy:      j.policy,
 		Ephemeral:   j.ephemeral,
 		Instance:    j.instance,
 		Origin:      domain.AgentOrigin(j.instance),
@@ -443,7 +449,7 @@ func (h *Hub) checkName(j joinRequest, bound bool) (err error) {
 func (h *Hub) connectCommand(j joinRequest) domain.ConnectMachine {
 	return domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session,
 		Instance: j.instance, Admin: j.admin, Now: h.tokenTime(),
-		Flags: domain.AgentFlags{Environment: j.environment, Roles: j.roles, Ephemeral: j.ephemeral}}
+		Flags: domain.AgentFlags{Environment: j.environment, Roles: j.roles, Ephemeral: j.ephemeral, Policy: j.policy}}
 }
 
 // pingTimeout is how long the agent of an existing session may take to answer a ping.
@@ -524,6 +530,14 @@ func (j joinRequest) flagWarnings(m *domain.Machine) (warnings []string) {
 	if j.ephemeral && !m.Ephemeral {
 		warnings = append(warnings, fmt.Sprintf("--ephemeral is ignored: machine %s joined without it, so its agent cannot "+
 			"delete it; apply a Machine with ephemeral: true to change that", j.machine))
+	}
+	if j.policy != "" && j.policy != m.Policy {
+		owner := ""
+		if m.PolicyFrom == domain.PolicyByToken {
+			owner = " of its join token"
+		}
+		warnings = append(warnings, fmt.Sprintf("--policy %.80s is ignored: machine %s has policy %s%s; apply a Machine to "+
+			"change it", j.policy, j.machine, m.Policy, owner))
 	}
 	return warnings
 }

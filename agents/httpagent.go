@@ -20,6 +20,8 @@ type JoinInput struct {
 	Environment string
 	Roles       []string
 	Ephemeral   bool
+	// Policy is the machine policy that the agent asks for; may be empty.
+	Policy string
 	// Instance is the agent's own UUID. Secret authenticates the agent after it has joined.
 	Instance, Secret string
 }
@@ -38,7 +40,7 @@ func (h *Hub) Join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 
 func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
 	j := joinRequest{machine: in.Machine, secret: in.Secret, environment: in.Environment, roles: in.Roles,
-		ephemeral: in.Ephemeral}
+		ephemeral: in.Ephemeral, policy: in.Policy}
 	var err error
 	if j.instance, err = domain.ParseID(in.Instance); err == nil {
 		err = j.check()
@@ -59,11 +61,11 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 		}
 	}
 	environment, roles, exists, _ := h.placement(j)
+	token, _ := h.cfg.Access.TokenByID(c.Join)
 	if err == nil && !exists {
-		err = h.checkMachine(j)
+		err = h.checkMachine(j, token.Settings)
 	}
 	if err == nil {
-		token, _ := h.cfg.Access.TokenByID(c.Join)
 		err = h.checkName(j, token.Settings.Machine == j.machine)
 	}
 	if err != nil {
@@ -87,7 +89,7 @@ func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine
 		return engine.Result{}, err
 	}
 	j := joinRequest{machine: c.Machine, instance: c.Instance, environment: in.Environment, roles: in.Roles,
-		ephemeral: in.Ephemeral}
+		ephemeral: in.Ephemeral, policy: in.Policy}
 	unlock, err := h.sessions.lockAdmission(ctx, j.machine)
 	if err != nil {
 		return engine.Result{}, err

@@ -207,6 +207,7 @@ type tokenInput struct {
 		AnyEnvironment bool `json:"anyEnvironment,omitempty" doc:"A join token that is valid in all environments."`
 
 		Machine string `json:"machine,omitempty" doc:"The only machine that can join. Its name can be taken from an offline instance."`
+		Policy  string `json:"policy,omitempty" doc:"The machine policy of each new machine that joins with a join token."`
 	}
 }
 
@@ -239,7 +240,7 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 	request := access.TokenRequest{Name: b.Name, Join: b.Join, Scope: b.Scope, Person: owner, Uses: b.Uses,
 		MaxMachines: b.MaxMachines, Until: b.Until,
 		For: b.For, Environments: b.Environments, Roles: b.Roles, Permission: b.Permission, Projects: b.Projects,
-		Groups: b.Groups, Machine: b.Machine, AnyEnvironment: b.AnyEnvironment}
+		Groups: b.Groups, Machine: b.Machine, AnyEnvironment: b.AnyEnvironment, Policy: b.Policy}
 	now, _ := a.cfg.Engine.CredibleTime() // by which tokens expire
 	token := ids.NewToken()
 	settings, err := request.Settings(token.ID, now)

@@ -102,7 +102,7 @@ func (a *API) postMachine(ctx context.Context, in *machineInput) (*answer[client
 	c, b := callerOf(ctx), in.Body
 	if c.Join != "" || c.Machine != "" {
 		result, err := a.cfg.Agents.Join(ctx, c, agents.JoinInput{Machine: b.Name, Environment: b.Environment,
-			Roles: b.Roles, Ephemeral: b.Ephemeral, Instance: b.Instance, Secret: b.Secret})
+			Roles: b.Roles, Ephemeral: b.Ephemeral, Policy: b.Policy, Instance: b.Instance, Secret: b.Secret})
 		return writtenAnswer(result), err
 	}
 	command, err := b.addMachine(c.Origin)

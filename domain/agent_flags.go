@@ -6,7 +6,9 @@ import (
 )
 
 // IsZero reports whether there are no flags.
-func (f AgentFlags) IsZero() bool { return f.Environment == "" && len(f.Roles) == 0 && !f.Ephemeral }
+func (f AgentFlags) IsZero() bool {
+	return f.Environment == "" && len(f.Roles) == 0 && !f.Ephemeral && f.Policy == ""
+}
 
 // String returns the flags as on the command line.
 func (f AgentFlags) String() string {
@@ -20,6 +22,9 @@ func (f AgentFlags) String() string {
 	if f.Ephemeral {
 		words = append(words, "--ephemeral")
 	}
+	if f.Policy != "" {
+		words = append(words, "--policy "+f.Policy)
+	}
 	return strings.Join(words, " ")
 }
 
@@ -30,6 +35,9 @@ func (f AgentFlags) ignoredBy(m *Machine) (ignored AgentFlags) {
 	}
 	if roles := SortedUnique(f.Roles); !slices.Equal(roles, m.Roles) && checkRoles(roles) == nil {
 		ignored.Roles = roles
+	}
+	if f.Policy != m.Policy && CheckName("policy", f.Policy) == nil {
+		ignored.Policy = f.Policy
 	}
 	ignored.Ephemeral = f.Ephemeral && !m.Ephemeral
 	return ignored

@@ -83,11 +83,11 @@ func realisticSamples() []Event {
 	at, ann := sampleTime, Origin{"ann", Actor{PersonActor, "p-1", ViaCLI, "0123456789ab", "laptop"}}
 	settings.MaxFailures = &Amount{1, true} // beside stopAfterFailures, as no version of drover writes it
 	return []Event{
-		MachineAdded{"production", []string{"api", "web"}, "tame", true, true, ann},
+		MachineAdded{"production", []string{"api", "web"}, "tame", "0123456789ab", true, true, ann},
 		MachineChanged{"staging", []string{"web"}, "tame", true, ann}, MachineReimageAllowed{at, ann},
 		MachineEnabled{ann}, MachineDisabled{ann},
-		MachineCameOnline{number(1), number(2), number(3), AgentFlags{"staging", []string{"db"}, true}}, MachineWentOffline{number(4), number(2), number(3), "silent"},
-		AgentConnected{number(1), number(2), number(3), AgentFlags{"staging", []string{"db"}, true}},
+		MachineCameOnline{number(1), number(2), number(3), AgentFlags{"staging", []string{"db"}, true, "tame"}}, MachineWentOffline{number(4), number(2), number(3), "silent"},
+		AgentConnected{number(1), number(2), number(3), AgentFlags{"staging", []string{"db"}, true, "tame"}},
 		MachineHealthChanged{Warning, "disk is 91 % full", number(2)},
 		MachineConditionsChanged{[]Condition{{DiskFull, "/var/lib/drover: no space left on device"}}, number(2)},
 		MachineDeleted{"clean-up", ann}, MachineCleanUpHeld{7, 20},
@@ -134,7 +134,7 @@ func realisticSamples() []Event {
 		TokenCreated{
 			TokenSettings{Join: true, Scope: DeployScope, Permission: Deployer, Name: "laptop", Person: "p-1", Uses: 3,
 				Until: &at, Environments: []string{"production"}, Roles: []string{"web"}, Projects: []string{"shop"},
-				Groups: []string{"ops"}, AnyEnvironment: true, MaxMachines: 1000, Machine: "web-01"},
+				Groups: []string{"ops"}, AnyEnvironment: true, MaxMachines: 1000, Machine: "web-01", Policy: "tame"},
 			strings.Repeat("ab", 32),
 			"SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy",
 			ann,

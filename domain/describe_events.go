@@ -21,6 +21,9 @@ func describeMachineAdded(e MachineAdded, d *Description) {
 	d.Origin, d.Subject.Environment = e.Origin, e.Environment
 	d.Details += settingsText(e.Environment, e.Roles, e.Policy)
 	d.Sentence = fmt.Sprintf("%s added to %s, roles %s", machineSubject(d), e.Environment, JoinNames(e.Roles))
+	if e.PolicyToken != "" {
+		d.Sentence += fmt.Sprintf(", policy %s of join token %s", e.Policy, e.PolicyToken)
+	}
 	if e.Ephemeral {
 		d.Sentence += ", ephemeral"
 	}
@@ -308,6 +311,9 @@ func describeTokenCreated(e TokenCreated, d *Description) {
 	valid := untilText(e.Settings.Until)
 	if valid != "" {
 		valid = ", valid" + valid
+	}
+	if e.Settings.Policy != "" {
+		kind += " for machines with policy " + e.Settings.Policy
 	}
 	d.Origin, d.Sentence = e.Origin, kind+" created"+valid
 }

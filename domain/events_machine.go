@@ -13,6 +13,8 @@ type (
 		Environment string   `json:"environment"`
 		Roles       []string `json:"roles,omitempty"`  // sorted
 		Policy      string   `json:"policy,omitempty"` // empty: default
+		// PolicyToken is the id of the join token that gives the policy; empty: no token does.
+		PolicyToken string `json:"policyToken,omitempty"`
 		// Ephemeral means that the machine's agent may delete it.
 		Ephemeral bool `json:"ephemeral,omitempty"`
 		// Keeps means that the agent of the former machine of this name deleted that machine. What a person set for it
@@ -123,6 +125,7 @@ type AgentFlags struct {
 	Environment string   `json:"environment,omitempty"`
 	Roles       []string `json:"roles,omitempty"`
 	Ephemeral   bool     `json:"ephemeral,omitempty"`
+	Policy      string   `json:"policy,omitempty"`
 }
 
 // LostSuccess is the last success of a project on a machine, which the machine's agent does not remember.

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -12,6 +13,9 @@ type Machine struct {
 	Environment string
 	Roles       []string // sorted
 	Policy      string   // never empty
+	// PolicyFrom says who chose Policy. PolicyToken is the id of the token if a join token did.
+	PolicyFrom  PolicyOrigin
+	PolicyToken string
 	Disabled    bool
 	// Ephemeral means that the machine's agent may delete it.
 	Ephemeral bool
@@ -54,13 +58,17 @@ func (m *Machine) Evolve(id ID, e Event) error {
 		}
 		*m = Machine{Name: m.Name, Health: HealthUnknown}
 		m.applySettings(e.Environment, e.Roles, e.Policy)
-		m.Ephemeral = e.Ephemeral
+		m.Ephemeral, m.PolicyFrom, m.PolicyToken = e.Ephemeral, e.policyOrigin(), e.PolicyToken
 	case MachineChanged:
 		if e.Environment == "" {
 			return fmt.Errorf("machine has no environment")
 		}
+		before := m.Policy
 		m.applySettings(e.Environment, e.Roles, e.Policy)
 		m.Ephemeral = e.Ephemeral
+		if m.Policy != before {
+			m.PolicyFrom, m.PolicyToken = PolicyByPerson, ""
+		}
 	case MachineEnabled:
 		m.Disabled = false
 	case MachineDisabled:
@@ -146,7 +154,7 @@ type (
 		Name        string   `json:"name"`
 		Environment string   `json:"environment"`
 		Roles       []string `json:"roles"`
-		Policy      string   `json:"policy"`
+		Policy      string   `json:"policy"` // an agent's is ignored if its join token gives one
 		Disabled    bool     `json:"disabled"`
 		Ephemeral   bool     `json:"ephemeral"`
 		// Instance is the instance of an agent that joins; zero: a person or program asks.
@@ -234,7 +242,8 @@ func (c DisconnectMachine) Stream(World) string { return MachineStream(c.Name) }
 func (c ReportHealth) Stream(World) string { return MachineStream(c.Name) }
 
 // Decide creates the machine, or writes the settings that differ. An agent changes nothing of a machine that exists, and
-// one whose machine a clean-up or the agent itself deleted gets that machine back.
+// one whose machine a clean-up or the agent itself deleted gets that machine back. A new machine of an agent has the policy
+// of its join token, even one that was deleted since: then the default policy applies.
 func (c ApplyMachine) Decide(w World) ([]Event, *Rejection) {
 	if !c.Instance.IsZero() { // an agent joins
 		if w.Machine(c.Name) != nil {
@@ -244,17 +253,19 @@ func (c ApplyMachine) Decide(w World) ([]Event, *Rejection) {
 			return ReturnMachine{Name: c.Name, Instance: c.Instance}.Decide(w)
 		}
 	}
+	given, token := TokenPolicy(w, c.Instance, c.Name)
+	if given != "" {
+		c.Policy = "" // whether or not it exists
+	}
 	if r := c.check(w); r != nil {
 		return nil, r
 	}
-	roles, policy, m := SortedUnique(c.Roles), c.Policy, w.Machine(c.Name)
-	if policy == "" {
-		policy = DefaultPolicy
-	}
+	roles, m := SortedUnique(c.Roles), w.Machine(c.Name)
+	policy := cmp.Or(given, c.Policy, DefaultPolicy)
 	var events []Event
 	switch {
 	case m == nil:
-		events = append(events, MachineAdded{Environment: c.Environment, Roles: roles, Policy: policy,
+		events = append(events, MachineAdded{Environment: c.Environment, Roles: roles, Policy: policy, PolicyToken: token,
 			Ephemeral: c.Ephemeral, Keeps: !c.Instance.IsZero() && w.DeletedByItsAgent(c.Name), Origin: c.Origin})
 		m = &Machine{}
 	case m.Environment != c.Environment || m.Policy != policy || !slices.Equal(m.Roles, roles) ||
@@ -283,7 +294,7 @@ func (c ApplyMachine) check(w World) *Rejection {
 			hint("apply the environment first")
 	}
 	if c.Policy != "" && w.Policy(c.Policy) == nil {
-		return notFound("machine %s: policy %.80q does not exist", c.Name, c.Policy).hint("apply the machine policy first")
+		return notFound("machine %s: policy %.80q does not exist", c.Name, c.Policy).hint("apply the machine policy first, or leave the policy out")
 	}
 	return nil
 }

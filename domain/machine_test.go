@@ -99,7 +99,7 @@ func TestRecreatedMachineStartsEmpty(t *testing.T) {
 	w.do(ApplyMachine{Name: "web-01", Environment: "staging"})
 	require.Equal(
 		t,
-		&Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, Health: HealthUnknown},
+		&Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, PolicyFrom: PolicyByDefault, Health: HealthUnknown},
 		w.Machine("web-01"),
 	)
 
@@ -108,7 +108,7 @@ func TestRecreatedMachineStartsEmpty(t *testing.T) {
 		require.NoError(t, m.Evolve(number(9), MachineAdded{Environment: "staging"}))
 		require.Equal(
 			t,
-			&Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, Health: HealthUnknown},
+			&Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, PolicyFrom: PolicyByDefault, Health: HealthUnknown},
 			m,
 		)
 	})

@@ -77,18 +77,19 @@ func TestAgentThatDeletedItsMachineGetsNoOther(t *testing.T) {
 
 func TestFlagsThatDifferFromTheMachineAreRecordedAndIgnored(t *testing.T) {
 	w := shopWorld(t)
+	w.do(ApplyPolicy{Name: "lax"})
 	c := connect(1)
 	c.Flags = AgentFlags{Environment: "production", Roles: []string{"web"}}
 	require.Zero(t, w.do(c)[0].(MachineCameOnline).Ignored)
-	c.Session, c.Flags = number(9), AgentFlags{Environment: "staging", Roles: []string{"web", "db"}, Ephemeral: true}
-	require.Equal(t, AgentFlags{Environment: "staging", Roles: []string{"db", "web"}, Ephemeral: true},
+	c.Session, c.Flags = number(9), AgentFlags{Environment: "staging", Roles: []string{"web", "db"}, Ephemeral: true, Policy: "lax"}
+	require.Equal(t, AgentFlags{Environment: "staging", Roles: []string{"db", "web"}, Ephemeral: true, Policy: "lax"},
 		w.do(c)[0].(AgentConnected).Ignored)
-	require.Equal(t, "--environment staging --role db --role web --ephemeral", w.Machine("web-01").IgnoredFlags().String())
+	require.Equal(t, "--environment staging --role db --role web --ephemeral --policy lax", w.Machine("web-01").IgnoredFlags().String())
 	require.Equal(t, "production", w.Machine("web-01").Environment)
 
 	c.Server, c.Flags = number(102), AgentFlags{}
 	require.Equal(t, "staging", w.do(c)[0].(AgentConnected).Ignored.Environment, "another server continues the session")
-	w.do(ApplyMachine{Name: "web-01", Environment: "staging", Roles: []string{"db", "web"}, Ephemeral: true})
+	w.do(ApplyMachine{Name: "web-01", Environment: "staging", Roles: []string{"db", "web"}, Ephemeral: true, Policy: "lax"})
 	require.True(t, w.Machine("web-01").IgnoredFlags().IsZero(), "a person has changed the machine")
 
 	c.Session, c.Flags = number(10), AgentFlags{Environment: "not a name", Roles: []string{"a/b"}}

@@ -48,11 +48,16 @@ func (c DeletePolicy) Decide(w World) ([]Event, *Rejection) {
 		return nil, conflict("policy %s cannot be deleted", DefaultPolicy).hint("apply it with different settings instead")
 	}
 	if w.Policy(c.Name) == nil {
-		return nil, notFound("policy %.80q does not exist", c.Name).hint("`drover get policies` lists them")
+		return nil, policyNotFound(c.Name)
 	}
 	if refs := w.References(PolicyStreams, c.Name); len(refs) > 0 {
 		return nil, conflict("policy %s is in use by %s", c.Name, firstThree(refs)).
-			hint("assign another policy to them first")
+			hint("first assign another policy to the machines and revoke the join tokens")
 	}
 	return []Event{PolicyDeleted{Origin: c.Origin}}, nil
+}
+
+func policyNotFound(name string) *Rejection {
+	return notFound("policy %.80q does not exist", name).
+		hint("`drover get policies` lists them; apply a MachinePolicy to create one")
 }

@@ -372,6 +372,9 @@ type TokenSettings struct {
 	AnyEnvironment bool `json:"anyEnvironment,omitempty"`
 	// Machine is the only machine that can join. A use lets another instance take the name of that machine. Empty: any.
 	Machine string `json:"machine,omitempty"`
+	// Policy is the machine policy of each new machine that joins, whatever its agent asks for. Empty: the agent can ask for
+	// one.
+	Policy string `json:"policy,omitempty"`
 }
 
 // CountsEverywhere reports whether the permission lets its bearer change something in all projects and environments,

@@ -192,6 +192,9 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 	if r := s.chooseEnvironment(w); r != nil {
 		return nil, r
 	}
+	if r := s.checkPolicy(w); r != nil {
+		return nil, r
+	}
 	return []Event{TokenCreated{Settings: s, Hash: c.Hash, Verifier: c.Verifier, Origin: c.Origin}}, nil
 }
 

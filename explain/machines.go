@@ -75,7 +75,7 @@ func inState(v *projections.View, projects []*projections.Project, m *projection
 func machine(v *projections.View, projects []*projections.Project, m *projections.Machine) Machine {
 	shown := Machine{Name: m.Name, Environment: m.Environment, Roles: orEmpty(m.Roles), Enabled: !m.Disabled,
 		Presence: m.Presence(), Health: string(m.Health), Deployable: deployable(v, m), Doubted: v.DoubtOf(m) != nil,
-		Conditions: conditionsOf(m), Policy: m.Policy, Ephemeral: m.Ephemeral,
+		Conditions: conditionsOf(m), Policy: m.Policy, PolicyFrom: string(m.PolicyFrom), PolicyToken: policyToken(v, m), Ephemeral: m.Ephemeral,
 		Installed: []Installed{}, Wanted: []Wanted{}, Note: note(v, m)}
 	if !m.Instance.IsZero() {
 		shown.Instance = m.Instance.String()
@@ -107,6 +107,14 @@ func rollingOf(v *projections.View, p *projections.Project, m *projections.Machi
 	}
 	return &Rolling{Project: p.Name, Release: part.Deployment.Release, Deployment: part.Deployment.ID.String(),
 		State: string(part.State)}
+}
+
+// policyToken returns the name of the join token that gave a machine its policy; empty if none did.
+func policyToken(v *projections.View, m *projections.Machine) string {
+	if t := v.Tokens[m.PolicyToken]; t != nil {
+		return t.Label()
+	}
+	return m.PolicyToken
 }
 
 // actorOf returns the actor of an origin, nil if it is unknown.

@@ -103,7 +103,7 @@ func (f TokenFacts) token(v *projections.View, t *domain.Token) Token {
 		Created: t.Created.UTC(), CreatedBy: names.Who(t.By), LastUsed: moment(used), Uses: s.Uses, Used: t.Spent,
 		MaxMachines: s.MaxMachines, Machines: v.World().Places(t.ID).Count(f.Now),
 		Until: utc(s.Until), Environments: orEmpty(s.Environments), Roles: orEmpty(s.Roles),
-		Projects: s.Projects, Groups: s.Groups, Machine: s.Machine,
+		Projects: s.Projects, Groups: s.Groups, Machine: s.Machine, Policy: s.Policy,
 		Expired: t.Expired(f.Now), Revoked: t.Revoked}
 }
 

@@ -29,10 +29,13 @@ type Machine struct {
 	// Conditions are what its agent reports about the machine, such as a full disk.
 	Conditions []Condition `json:"conditions,omitempty"`
 	Policy     string      `json:"policy"`
-	Ephemeral  bool        `json:"ephemeral"` // its agent may delete it
-	Instance   string      `json:"instance"`
-	Installed  []Installed `json:"installed"` // by project
-	Wanted     []Wanted    `json:"wanted"`    // by project
+	// PolicyFrom says who chose the policy: default, token, agent or person. PolicyToken is the name of the join token.
+	PolicyFrom  string      `json:"policyFrom"`
+	PolicyToken string      `json:"policyToken,omitempty"`
+	Ephemeral   bool        `json:"ephemeral"` // its agent may delete it
+	Instance    string      `json:"instance"`
+	Installed   []Installed `json:"installed"` // by project
+	Wanted      []Wanted    `json:"wanted"`    // by project
 	// Rolling are the parts that are queued, released or running for it, the newest of each project.
 	Rolling []Rolling `json:"rolling,omitempty"`
 	// Note describes what is unusual about the machine, such as a missing environment; it may be empty.
@@ -320,5 +323,6 @@ type Token struct {
 	Groups       []string   `json:"groups,omitempty"`
 	Expired      bool       `json:"expired"`
 	Machine      string     `json:"machine,omitempty"` // the only machine that can join with it
+	Policy       string     `json:"policy,omitempty"`  // the machine policy of each new machine that joins with it
 	Revoked      bool       `json:"revoked"`
 }

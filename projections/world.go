@@ -104,8 +104,8 @@ func (w world) References(kind, name string) []string {
 			refs = append(refs, "machine "+machine)
 		}
 	}
-	if kind != domain.EnvironmentStreams {
-		return refs
+	if kind == domain.PolicyStreams {
+		return append(refs, w.tokensGiving(name)...)
 	}
 	for _, project := range sortedKeys(w.v.Projects) {
 		p := w.v.Projects[project]
@@ -116,6 +116,17 @@ func (w world) References(kind, name string) []string {
 			if slices.Contains(p.Triggers[trigger].Settings.Environments, name) {
 				refs = append(refs, "trigger "+trigger+" of project "+project)
 			}
+		}
+	}
+	return refs
+}
+
+// tokensGiving returns the join tokens that give machines a policy and are not revoked. An instance that joined with one can
+// add its machine again after the token has expired.
+func (w world) tokensGiving(policy string) (refs []string) {
+	for _, id := range sortedKeys(w.v.Tokens) {
+		if t := w.v.Tokens[id]; !t.Revoked && t.Settings.Policy == policy {
+			refs = append(refs, "join token "+t.Label())
 		}
 	}
 	return refs

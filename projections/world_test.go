@@ -55,10 +55,13 @@ func TestReferencesPreventTheDeletionOfEnvironmentsAndPolicies(t *testing.T) {
 	h.Project("blog", domain.ProjectSettings{}, domain.TriggerDefined{Trigger: "b", Settings: in("staging", "production")},
 		domain.TriggerDefined{Trigger: "a", Settings: in("production")},
 		domain.TriggerDefined{Trigger: "c", Settings: in("staging", "web")})
+	gives := domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Name: "fleet", Policy: "web"}}
+	h.Add("token/a", gives)
+	h.Add("token/b", gives, domain.TokenRevoked{})
 	w := h.World()
 	require.Equal(t, []string{"machine web-01", "machine web-03", "trigger a of project blog", "trigger b of project blog"},
 		w.References(domain.EnvironmentStreams, "production"))
-	require.Equal(t, []string{"machine web-02", "machine web-03"}, w.References(domain.PolicyStreams, "web"))
+	require.Equal(t, []string{"machine web-02", "machine web-03", "join token fleet"}, w.References(domain.PolicyStreams, "web"))
 }
 
 func TestCommandsSeeTheHoldOfAKindOrTheStrongest(t *testing.T) {

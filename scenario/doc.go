@@ -110,7 +110,8 @@
 // # Keywords of report
 //
 //	joins          registers the machine and connects: --environment E --role R --policy P --ephemeral; the environment
-//	               can be omitted if there is only one. The flags count only if the machine is new
+//	               can be omitted if there is only one. The flags count only if the machine is new. With
+//	               --token-policy P, a new machine joins with the join token that gives policy P
 //	online         starts a new session
 //	offline        ends the session gracefully
 //	deletes-itself  ends the session and asks to delete the machine, which only an ephemeral machine may do

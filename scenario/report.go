@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
@@ -37,7 +38,7 @@ type word struct {
 	run   func(r *runner, s *server, a *agent, words []string) ([]string, error)
 }
 
-const joinUsage = "joins --environment E --role R… --policy P --ephemeral"
+const joinUsage = "joins --environment E --role R… --policy P --token-policy P --ephemeral"
 
 func reportWords() []word {
 	return []word{
@@ -137,33 +138,51 @@ func (r *runner) join(s *server, a *agent, line []string) ([]string, error) {
 	}
 	v, first := s.fold(), r.head()+1
 	a.flags = domain.AgentFlags{Environment: w.flag("environment"), Roles: w.flags["role"],
-		Ephemeral: w.flag("ephemeral") != ""}
+		Ephemeral: w.flag("ephemeral") != "", Policy: w.flag("policy")}
 	if v.Machines[a.machine] == nil && !a.returns(v) {
 		environment := w.flag("environment")
 		if environment == "" && len(v.Environments) == 1 {
 			environment = sortedKeys(v.Environments)[0]
 		}
-		_, err := s.Handle(r.ctx, domain.ID{}, domain.ApplyMachine{Name: a.machine, Environment: environment,
-			Roles: w.flags["role"], Policy: w.flag("policy"), Ephemeral: a.flags.Ephemeral, Instance: a.instance,
-			Origin: domain.By("agent")})
-		if answer, refused := r.refusal(err); refused {
-			return []string{answer}, nil
-		}
-		if err != nil {
-			return nil, err
+		commands := append(a.useToken(v, w.flag("token-policy"), environment, s.clock.Now()),
+			domain.ApplyMachine{Name: a.machine, Environment: environment, Roles: w.flags["role"], Policy: w.flag("policy"),
+				Ephemeral: a.flags.Ephemeral, Instance: a.instance, Origin: domain.By("agent")})
+		for _, c := range commands {
+			_, err := s.Handle(r.ctx, domain.ID{}, c)
+			if answer, refused := r.refusal(err); refused {
+				return []string{answer}, nil
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
 	if !a.returns(v) || v.World().DeletedByItsAgent(a.machine) { // else the agent has run all the time
 		a.newSession(r)
 	}
+	next := r.head() + 1
 	answer, err := r.connect(s, a)
-	return joined(answer, first), err
+	return joined(answer, first, next), err
 }
 
-// joined combines the answers to two commands: one that appended the event first, and one that appended the next.
-func joined(answer []string, first eventlog.Position) []string {
-	if len(answer) > 0 && answer[0] == span(first+1, first+1) {
-		answer[0] = span(first, first+1)
+// useToken returns the commands by which the agent uses the join token that gives a policy. It creates the token if
+// necessary. Without a policy, there are none.
+func (a *agent) useToken(v *projections.View, policy, environment string, now time.Time) (commands []domain.Command) {
+	if policy == "" {
+		return nil
+	}
+	id := "join-" + policy
+	if v.Tokens[id] == nil {
+		commands = append(commands, domain.CreateToken{ID: id, Now: now, Origin: domain.By("person"),
+			Settings: domain.TokenSettings{Join: true, AnyEnvironment: true, Policy: policy}})
+	}
+	return append(commands, domain.UseToken{ID: id, Instance: a.instance, Machine: a.machine, Environment: environment, Now: now})
+}
+
+// joined combines the answers to several commands: the events from first on, and one that appended the event next.
+func joined(answer []string, first, next eventlog.Position) []string {
+	if len(answer) > 0 && answer[0] == span(next, next) {
+		answer[0] = span(first, next)
 	}
 	return answer
 }
@@ -200,7 +219,7 @@ func (r *runner) connect(s *server, a *agent) ([]string, error) {
 		return nil, err
 	}
 	answer, err := r.startSession(s, a)
-	return joined(answer, first), err
+	return joined(answer, first, first+1), err
 }
 
 // startSession brings the machine of an agent online.

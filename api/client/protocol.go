@@ -79,8 +79,10 @@ type Hello struct {
 	Environment string   `json:"environment,omitempty"`
 	Roles       []string `json:"roles,omitempty"`
 	// Ephemeral declares that the agent may delete the machine. Like Environment and Roles it counts at the first join.
-	Ephemeral bool   `json:"ephemeral,omitempty"`
-	Version   string `json:"version"`
+	Ephemeral bool `json:"ephemeral,omitempty"`
+	// Policy is the machine policy that the agent asks for. It counts at the first join, and only if the token gives none.
+	Policy  string `json:"policy,omitempty"`
+	Version string `json:"version"`
 	// StatesConditions declares that the agent sends Conditions after each Welcome, also without any. What an earlier run
 	// of it stated applies until then. Agents that do not declare it may never send them, so it ends at once.
 	StatesConditions bool `json:"statesConditions,omitempty"`

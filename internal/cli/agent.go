@@ -15,7 +15,7 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-var agentFlags = []string{"join", "name", "environment", "role", "data", "relay", "ephemeral", "tls-cert",
+var agentFlags = []string{"join", "name", "environment", "role", "data", "relay", "ephemeral", "policy", "tls-cert",
 	"tls-key", "pass-env"}
 
 func agentVerb(a *app) *cobra.Command {
@@ -27,9 +27,9 @@ func agentVerb(a *app) *cobra.Command {
 		use: "agent", short: "Run the agent on this machine",
 		long: "Run the agent on this machine. It connects to a server, sends heartbeats and carries out this\n" +
 			"machine's parts of deployments. It logs to stderr.\n\n" +
-			"--join is needed once; --environment and --role take effect only at this first join. The first\n" +
-			"SIGTERM waits for the running step to end, the second kills the step. SIGHUP has no effect. Each flag\n" +
-			"can also be set as DROVER_FLAG in the environment and as a key of the config file.\n\n" +
+			"--join is needed once; --environment, --role and --policy take effect only at this first join.\n" +
+			"The first SIGTERM waits for the running step to end, the second kills the step. SIGHUP has no effect.\n" +
+			"Each flag can also be set as DROVER_FLAG in the environment and as a key of the config file.\n\n" +
 			"The agent accepts work only from a server that has proved that it knows this agent or its join token.\n" +
 			"It sends neither its secret nor the token to prove itself. It pins the server key of the first\n" +
 			"server, and accepts another key only once it is started with --accept-server KEY.\n\n" +
@@ -78,6 +78,8 @@ func agentVerb(a *app) *cobra.Command {
 	flags.StringSliceVar(&c.PassEnv, "pass-env", nil,
 		"environment variable `NAME` of the agent that steps and health checks get; repeatable. They always get "+
 			"PATH, HOME, USER, LOGNAME, TMPDIR, LANG, LANGUAGE, LC_*, TZ and the proxy variables")
+	flags.StringVar(&c.Policy, "policy", "",
+		"machine policy `NAME` to join with, unless the join token gives another; default: the policy default")
 	flags.BoolVar(&c.Ephemeral, "ephemeral", false, "delete the machine when the agent shuts down cleanly")
 	return cmd
 }

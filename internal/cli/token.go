@@ -35,6 +35,7 @@ type tokenRequest struct {
 	Projects     []string         `json:"projects,omitempty"`
 	Groups       []string         `json:"groups,omitempty"`
 	Machine      string           `json:"machine,omitempty"`
+	Policy       string           `json:"policy,omitempty"`
 
 	AnyEnvironment bool `json:"anyEnvironment,omitempty"`
 }
@@ -50,7 +51,7 @@ type tokenFlags struct {
 func tokenCreateVerb(a *app) *cobra.Command {
 	request, f := tokenRequest{}, tokenFlags{}
 	cmd := verb{
-		exits: writeExits(exits{exitMissing: "the owner does not exist, or is erased",
+		exits: writeExits(exits{exitMissing: "the owner does not exist or is erased, or the policy does not exist",
 			exitConflict: "another valid token has the name"}),
 		use: "create", short: "Create a token and print it",
 		long: "Create a token for a person or a program (--scope or --permission), or a join token for agents\n" +
@@ -114,6 +115,8 @@ func (w *tokenRequest) flags(cmd *cobra.Command, f *tokenFlags) {
 	flags.BoolVar(&w.AnyEnvironment, "any-environment", false, "let agents join any environment")
 	flags.StringVar(&w.Machine, "machine", "",
 		"let only machine `NAME` join; another instance can then take its name while it is offline")
+	flags.StringVar(&w.Policy, "policy", "",
+		"machine policy `NAME` of each new machine that joins, whatever its agent asks for")
 }
 
 // madeToken is the answer to a request to create a token.
@@ -166,8 +169,12 @@ func (w *tokenRequest) complete(cmd *cobra.Command, f tokenFlags) error {
 		return usage("--environment requires --permission or --join")
 	case !w.Join && (given("machine") || given("any-environment")):
 		return usage("--machine and --any-environment require --join")
+	case !w.Join && given("policy"):
+		return usage("--policy requires --join")
 	case w.AnyEnvironment && given("environment"):
 		return usage("--environment and --any-environment cannot be combined")
+	case given("policy") && w.Policy == "":
+		return usage("--policy is empty; is a shell variable unset?")
 	case given("machine") && w.Machine == "":
 		return usage("--machine is empty; is a shell variable unset?")
 	case !slices.Contains([]string{"admin", "deploy", "read"}, w.Scope):
@@ -201,7 +208,7 @@ func (a *app) tokenInLog(ctx context.Context, log string, request tokenRequest) 
 	made, err := server.CreateTokenInLog(ctx, opened, access.TokenRequest{Name: request.Name, Join: request.Join,
 		Scope: domain.Scope(request.Scope), Uses: request.Uses, MaxMachines: request.MaxMachines, For: request.For, Environments: request.Environments,
 		Roles: request.Roles, Permission: domain.Permission(request.Permission), Projects: request.Projects,
-		Groups: request.Groups, Machine: request.Machine, AnyEnvironment: request.AnyEnvironment}, "command line")
+		Groups: request.Groups, Machine: request.Machine, AnyEnvironment: request.AnyEnvironment, Policy: request.Policy}, "command line")
 	if err != nil {
 		return err
 	}

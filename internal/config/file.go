@@ -17,7 +17,7 @@ import (
 // which it has no flag, so that one file can serve all commands.
 var keys = []string{
 	"listen", "address", "log", "tick", "data", "tls-cert", "tls-key", "insecure",
-	"server", "join", "name", "environment", "role", "ca", "ephemeral", "pass-env",
+	"server", "join", "name", "environment", "role", "ca", "ephemeral", "policy", "pass-env",
 	"token", "output", "accept-server",
 }
 

@@ -359,7 +359,7 @@ func (p *cluster) join(st step) {
 	if p.audit.Machines[name] == nil && !a.returns(p.audit) {
 		c := p.machineSettings(name, st.b/len(p.names))
 		if st.a/16%2 == 0 {
-			a.joinTo(s, c)
+			a.joinTo(s, c, p.tokenPolicy(st.a/32))
 			return
 		}
 		p.apply(s, c)
@@ -368,8 +368,16 @@ func (p *cluster) join(st step) {
 	a.connectTo(s)
 }
 
-// joinTo registers the machine of an agent with its flags, and starts a session.
-func (a *agent) joinTo(s *server, c domain.ApplyMachine) {
+// tokenPolicy returns the policy of the join token of an agent; empty: its token gives none.
+func (p *cluster) tokenPolicy(n int) string {
+	if p.config.cleanUp {
+		return ""
+	}
+	return []string{"", fleeting, "", "checked"}[n%4]
+}
+
+// joinTo registers the machine of an agent with its flags and the policy of its join token, and starts a session.
+func (a *agent) joinTo(s *server, c domain.ApplyMachine, given string) {
 	words := []string{"joins", "--environment", c.Environment, "--policy", cmp.Or(c.Policy, domain.DefaultPolicy)}
 	for _, role := range c.Roles {
 		words = append(words, "--role", role)
@@ -377,14 +385,37 @@ func (a *agent) joinTo(s *server, c domain.ApplyMachine) {
 	if c.Ephemeral {
 		words = append(words, "--ephemeral")
 	}
+	if given != "" {
+		words = append(words, "--token-policy", given)
+	}
 	a.startOn(s)
 	a.log(words...)
+	if given != "" && !a.useToken(given, c.Environment) {
+		return
+	}
 	c.Instance, c.Origin = a.instance, domain.By("agent")
 	if a.send(c); s.down {
 		a.server = nil
 		return
 	}
 	a.hello()
+}
+
+// useToken uses the join token that gives a policy, and creates the token first. It returns false if the server died.
+func (a *agent) useToken(policy, environment string) bool {
+	s := a.server
+	id, now := "join-"+policy, s.Now()
+	for _, c := range []domain.Command{
+		domain.CreateToken{ID: id, Now: now, Origin: domain.By(by),
+			Settings: domain.TokenSettings{Join: true, AnyEnvironment: true, Policy: policy}},
+		domain.UseToken{ID: id, Instance: a.instance, Machine: a.machine, Environment: environment, Now: now},
+	} {
+		if a.send(c); s.down {
+			a.server = nil
+			return false
+		}
+	}
+	return true
 }
 
 func (p *cluster) machineSettings(name string, n int) domain.ApplyMachine {

@@ -39,6 +39,9 @@ type ledger struct {
 	causes        map[domain.ID]cause
 	// requests contains the open requests, each with its newest event.
 	requests map[request]asked
+	// tokenPolicies contains the policy of each join token, and given the policy that an instance has to get under a name.
+	tokenPolicies map[string]string
+	given         map[joinedAs]string
 	// origin is the origin of the current event. Its writer may not have read the events that others have written since
 	// to other streams.
 	origin origin
@@ -102,7 +105,7 @@ func newLedger(p *cluster) *ledger {
 		projects: map[string]*projectState{}, deployments: map[domain.ID]*deploymentState{},
 		installations: map[machineProject]*installation{}, successes: map[causeKey]int{}, causes: map[domain.ID]cause{},
 		requests: map[request]asked{}, cleanedUp: map[string]*cleanedUpState{}, graces: map[string]time.Duration{},
-		wants: map[projectEnvironment]want{}}
+		wants: map[projectEnvironment]want{}, tokenPolicies: map[string]string{}, given: map[joinedAs]string{}}
 }
 
 // installation returns the state of a project on a machine, and creates it if necessary.
@@ -189,6 +192,8 @@ func (l *ledger) apply(rec eventlog.Recorded) {
 				}
 			}
 		}
+	case domain.TokenStreams:
+		l.applyToken(name, fact)
 	case domain.ServerStreams:
 		l.applyStart(rec, fact)
 	}

@@ -15,6 +15,8 @@ type deploymentState struct {
 	id      domain.ID
 	project *projectState
 	queued  eventlog.Position
+	// repaired contains the machines of a repair that lacked the release when it was queued.
+	repaired map[string]bool
 	// covers contains the machines of a person's deployment on which no older deployment can start any more.
 	covers    map[string]bool
 	shares    map[string]*share
@@ -103,6 +105,7 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 		covers: map[string]bool{}, shares: map[string]*share{}, parts: map[string]*partState{}}
 	if w.person() {
 		l.checkPerson(w)
+		l.noteRepaired(w)
 		l.endReplaced(w)
 	} else {
 		l.checkAutomatic(w)

@@ -6,8 +6,32 @@ import (
 
 const natureLaw = "law 31: a machine cannot change what it is"
 
-// checkAdded checks that an agent whose machine was retained gets no new one.
+// joinedAs is an instance that joined under a name.
+type joinedAs struct {
+	machine  string
+	instance domain.ID
+}
+
+// applyToken records which policy an instance has to get: that of the first token that it joined with under the name.
+func (l *ledger) applyToken(id string, fact domain.Event) {
+	switch e := fact.(type) {
+	case domain.TokenCreated:
+		l.tokenPolicies[id] = e.Settings.Policy
+	case domain.TokenUsed:
+		if key := (joinedAs{e.Machine, e.Instance}); l.given[key] == "" {
+			l.given[key] = l.tokenPolicies[id]
+		}
+	}
+}
+
+// checkAdded checks that an agent whose machine was retained gets no new one, and that a new one has the policy of its
+// join token.
 func (l *ledger) checkAdded(name string, e domain.MachineAdded) {
+	if a := l.cluster.agents[name]; a != nil && e.By == "agent" {
+		if given := l.given[joinedAs{name, a.instance}]; given != "" && e.Policy != given {
+			l.cluster.violate(natureLaw, "%s has policy %s, and its join token gives %s", name, e.Policy, given)
+		}
+	}
 	kept := l.cleanedUp[name]
 	if kept == nil || e.By != "agent" {
 		return

@@ -30,9 +30,23 @@ func (l *ledger) targets(w *deploymentState, h *machineState) bool {
 	case len(w.Roles) > 0:
 		return inScope(h, w.Environment, roles) && inScope(h, w.Environment, w.Roles)
 	case w.repairs():
-		return w.names(h.Name) && !l.hasRelease(w, h)
+		return w.repaired[h.Name]
 	}
 	return w.names(h.Name)
+}
+
+// noteRepaired records the machines to which a repair goes: those that it lists and that lack the release before the repair
+// ends any verification.
+func (l *ledger) noteRepaired(w *deploymentState) {
+	if !w.repairs() {
+		return
+	}
+	w.repaired = map[string]bool{}
+	for _, named := range w.Machines {
+		if h := l.machines[named.Name]; h != nil {
+			w.repaired[h.Name] = !l.hasRelease(w, h)
+		}
+	}
 }
 
 // hasRelease reports whether a machine has the release of a deployment that is being queued, and no part of the project is
