@@ -3,9 +3,11 @@ package api_test
 import (
 	"context"
 	"iter"
+	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client"
@@ -114,4 +116,41 @@ func TestNameOfAMachineThatMayReturnIsNotFreeInAnotherEnvironment(t *testing.T) 
 	require.Equal(t, client.Forbidden, client.KindOf(err))
 	require.NoError(t, dev.Post(context.Background(), "/machines", "", object{"name": "dev-01", "environment": "dev"}, nil))
 	receive(f.dial(h), welcome)
+}
+
+func TestAgentGetsThePolicyOfItsJoinTokenAndAsksForOneOnlyWithoutIt(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyPolicy{Name: "strict"})
+	f.do(domain.ApplyPolicy{Name: "lax"})
+	given := f.token(domain.TokenSettings{Join: true, Policy: "strict", AnyEnvironment: true})
+	free := f.token(domain.TokenSettings{Join: true, AnyEnvironment: true})
+	for _, c := range []struct{ machine, join, asks, policy, from string }{
+		{"a-01", given, "lax", "strict", "token"}, {"a-02", given, "missing", "strict", "token"},
+		{"a-03", free, "lax", "lax", "agent"}, {"a-04", free, "", "default", "default"},
+	} {
+		h := hello(c.machine, c.join)
+		h.Policy = c.asks
+		warnings := receive(f.dial(h), welcome).Warnings
+		require.Equal(t, c.from == "token", len(warnings) == 1, "%v", warnings)
+		shown := f.machine(c.machine)
+		require.Equal(t, []string{c.policy, c.from}, []string{shown.Policy, shown.PolicyFrom})
+	}
+	h := hello("a-05", free)
+	h.Policy = "missing"
+	require.Contains(t, receive(f.dial(h), refusal).Reason, `policy "missing" does not exist`)
+}
+
+func TestAgentOverHTTPGetsThePolicyOfItsJoinToken(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyPolicy{Name: "strict"})
+	f.do(domain.ApplyPolicy{Name: "lax"})
+	for machine, c := range map[string]struct{ given, policy string }{"a-01": {"strict", "strict"}, "a-02": {"", "lax"}} {
+		join := f.token(domain.TokenSettings{Join: true, Policy: c.given, AnyEnvironment: true})
+		_, err := f.asAgent(join).Write(context.Background(), "/machines", "", object{"name": machine,
+			"environment": "production", "policy": "lax", "instance": uuid.NewString(), "secret": strings.Repeat("c3", 32)})
+		require.NoError(t, err)
+		require.Equal(t, c.policy, f.machine(machine).Policy)
+	}
 }
