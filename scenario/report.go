@@ -166,7 +166,7 @@ func (r *runner) join(s *server, a *agent, line []string) ([]string, error) {
 }
 
 // useToken returns the commands by which the agent uses the join token that gives a policy. It creates the token if
-// necessary. Without a policy, there are none.
+// necessary. Without a policy, it returns no commands.
 func (a *agent) useToken(v *projections.View, policy, environment string, now time.Time) (commands []domain.Command) {
 	if policy == "" {
 		return nil

@@ -27,8 +27,9 @@ func (l *ledger) applyToken(id string, fact domain.Event) {
 // checkAdded checks that an agent whose machine was retained gets no new one, and that a new one has the policy of its
 // join token.
 func (l *ledger) checkAdded(name string, e domain.MachineAdded) {
-	if a := l.cluster.agents[name]; a != nil && e.By == "agent" {
-		if given := l.given[joinedAs{name, a.instance}]; given != "" && e.Policy != given {
+	for joined, given := range l.given {
+		if e.By == "agent" && joined.machine == name && l.cluster.isInstance(name, joined.instance) && given != "" &&
+			e.Policy != given {
 			l.cluster.violate(natureLaw, "%s has policy %s, and its join token gives %s", name, e.Policy, given)
 		}
 	}

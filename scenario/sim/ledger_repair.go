@@ -35,7 +35,7 @@ func (l *ledger) targets(w *deploymentState, h *machineState) bool {
 	return w.names(h.Name)
 }
 
-// noteRepaired records the machines to which a repair goes: those that it lists and that lack the release before the repair
+// noteRepaired records the machines to which a repair goes: the machines of its list that lack the release before the repair
 // ends any verification.
 func (l *ledger) noteRepaired(w *deploymentState) {
 	if !w.repairs() {
