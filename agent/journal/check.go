@@ -98,14 +98,14 @@ func (j *Journal) present() (bool, error) {
 // makeAgain makes a data folder that was deleted, with what this agent remembers. It refuses a folder on another file
 // system, because the right one may only be unmounted, and a folder that another agent has used.
 func (j *Journal) makeAgain() error {
+	if moved, err := j.moved(); err != nil || moved { // checked before anything is created
+		return errors.Join(err, errors.New("its file system is not mounted, or another one is mounted there now"))
+	}
 	if err := os.MkdirAll(j.data, 0o700); err != nil {
 		return err
 	}
 	if err := ownership.Check(j.data, ownEntries...); err != nil {
 		return err
-	}
-	if moved, err := j.moved(); err != nil || moved {
-		return errors.Join(err, errors.New("another file system is mounted there now, or its own one is not"))
 	}
 	var found storedIdentity
 	err := readJSON(filepath.Join(j.data, "identity.json"), identityHint, &found)
@@ -124,19 +124,29 @@ func (j *Journal) makeAgain() error {
 	return j.writeAgain()
 }
 
-// moved reports whether the data folder is on another file system than before.
+// moved reports whether the data folder, or the nearest parent of it that exists, is on another file system than before.
 func (j *Journal) moved() (bool, error) {
 	own, err := j.lock.Stat()
 	if err != nil {
 		return false, err
 	}
-	now, err := os.Stat(j.data)
+	now, err := nearest(j.data)
 	if err != nil {
 		return false, err
 	}
 	before, known := own.Sys().(*syscall.Stat_t)
 	after, alsoKnown := now.Sys().(*syscall.Stat_t)
 	return known && alsoKnown && before.Dev != after.Dev, nil
+}
+
+// nearest returns the folder, or else the nearest parent of it that exists.
+func nearest(folder string) (fs.FileInfo, error) {
+	info, err := os.Stat(folder)
+	for errors.Is(err, fs.ErrNotExist) && filepath.Dir(folder) != folder {
+		folder = filepath.Dir(folder)
+		info, err = os.Stat(folder)
+	}
+	return info, err
 }
 
 // writeAgain writes the files that this agent knows, except for the journal.

@@ -39,6 +39,46 @@ func mount(t *testing.T, from, to string) {
 	t.Cleanup(func() { _ = syscall.Unmount(to, syscall.MNT_DETACH) })
 }
 
+// mountDisk mounts an empty file system for the duration of the test.
+func mountDisk(t *testing.T, to string) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", to, "tmpfs", 0, "size=4m"); err != nil {
+		if os.Getenv("DROVER_TEST_REQUIRE") == "all" {
+			t.Fatalf("missing: permission to mount: %v", err)
+		}
+		t.Skipf("missing: permission to mount: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(to, syscall.MNT_DETACH) })
+}
+
+func TestNothingIsCreatedWhereTheDiskOfTheDataFolderIsNotMounted(t *testing.T) {
+	disk := t.TempDir()
+	mountDisk(t, disk)
+	data := filepath.Join(disk, "drover", "agent")
+	j, _ := open(t, data)
+	require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH))
+	var missing *journal.Missing
+	for range 2 { // the agent checks again and again
+		_, err := j.Check()
+		require.ErrorAs(t, err, &missing)
+		require.ErrorContains(t, err, "is not mounted")
+	}
+	entries, err := os.ReadDir(disk)
+	require.NoError(t, err)
+	require.Empty(t, entries, "nothing is created on the disk below")
+}
+
+func TestDeletedDataFolderIsMadeAgainOnItsDisk(t *testing.T) {
+	disk := t.TempDir()
+	mountDisk(t, disk)
+	data := filepath.Join(disk, "drover", "agent")
+	j, _ := open(t, data)
+	require.NoError(t, os.RemoveAll(filepath.Join(disk, "drover")))
+	made, err := j.Check()
+	require.NoError(t, err)
+	require.True(t, made)
+}
+
 // precious creates a folder with a file that drover must not remove.
 func precious(t *testing.T) (folder, file string) {
 	t.Helper()

@@ -49,10 +49,11 @@ func checkFolder(path string, info fs.FileInfo) error {
 	if err := checkOwner(path, info); err != nil {
 		return err
 	}
-	mode, sticky := info.Mode().Perm(), info.Mode()&fs.ModeSticky != 0
+	mode := info.Mode().Perm()
 	switch {
-	case sticky: // others can add files, but not replace those of this user or of root
-		return nil
+	case mode&0o002 != 0 && info.Mode()&fs.ModeSticky != 0: // others can add a link where drover is about to write
+		return fmt.Errorf("every user of this machine can add files to %s (mode 1%03o); use a new folder in it, such as %s",
+			path, mode, filepath.Join(path, "drover"))
 	case mode&0o002 != 0:
 		return fmt.Errorf("every user of this machine can change %s (mode %04o); run: chmod o-w %s, or use a new folder in it",
 			path, mode, path)
