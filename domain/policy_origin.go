@@ -30,6 +30,9 @@ func (e MachineAdded) policyOrigin() PolicyOrigin {
 // of the first token that the instance used for the machine, that is not revoked, and that names a policy. Both are
 // empty if none does.
 func TokenPolicy(w World, instance ID, machine string) (policy, token string) {
+	if instance.IsZero() { // a person or program adds the machine
+		return "", ""
+	}
 	all := w.TokensOf(instance)
 	i := slices.IndexFunc(all, func(t *Token) bool {
 		return !t.Revoked && t.Settings.Policy != "" && t.Used[instance].Machine == machine

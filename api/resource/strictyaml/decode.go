@@ -239,25 +239,40 @@ func oneItem(list reflect.Value) reflect.Value {
 	return list.Index(list.Len() - 1)
 }
 
-// named fills a map from names to pointers to structs, entry by entry.
+// named fills a map from names to pointers to structs.
 func (d *Decoder) named(to reflect.Value, v *Value, f field) bool {
+	return d.entries(to, v, f, "a mapping of names to mappings", func(entry reflect.Value, key Field) bool {
+		at := f.child(join(f.path, key.Name), func(outer reflect.Value) reflect.Value {
+			example := reflect.New(outer.Type().Elem().Elem())
+			setOnly(outer, key.Name, example)
+			return example.Elem()
+		})
+		ok := d.value(pointee(entry), key.Value, at)
+		d.Locations[at.path] = key.At
+		return ok
+	})
+}
+
+// texts fills a map from text to text.
+func (d *Decoder) texts(to reflect.Value, v *Value, f field) bool {
+	return d.entries(to, v, f, "a mapping of names to text", func(text reflect.Value, key Field) bool {
+		return d.scalar(text, key.Value, field{path: join(f.path, key.Name)}) &&
+			d.checkField(f, key.At, func(field reflect.Value) { setOnly(field, key.Name, text) })
+	})
+}
+
+// entries fills a map entry by entry. form names the form that the value must have.
+func (d *Decoder) entries(to reflect.Value, v *Value, f field, form string,
+	read func(entry reflect.Value, key Field) bool) bool {
 	if v.Shape != Mapping {
-		return d.mismatch(v, f, "a mapping of names to mappings", f.tag.Get("hint"))
+		return d.mismatch(v, f, form, f.tag.Get("hint"))
 	}
 	ok := true
 	to.Set(reflect.MakeMap(to.Type()))
 	for _, key := range v.Fields {
-		name, read := reflect.ValueOf(key.Name), reflect.New(to.Type().Elem()).Elem()
-		at := f.child(join(f.path, key.Name), func(outer reflect.Value) reflect.Value {
-			entry := reflect.New(outer.Type().Elem().Elem())
-			outer.Set(reflect.MakeMap(outer.Type()))
-			outer.SetMapIndex(name, entry)
-			return entry.Elem()
-		})
-		read.Set(reflect.New(to.Type().Elem().Elem()))
-		ok = d.value(read.Elem(), key.Value, at) && ok
-		d.Locations[at.path] = key.At
-		to.SetMapIndex(name, read)
+		entry := reflect.New(to.Type().Elem()).Elem()
+		ok = read(entry, key) && ok
+		to.SetMapIndex(reflect.ValueOf(key.Name), entry)
 		if d.Found.Full() {
 			return false
 		}
@@ -265,25 +280,8 @@ func (d *Decoder) named(to reflect.Value, v *Value, f field) bool {
 	return ok
 }
 
-// texts fills a map from text to text, entry by entry.
-func (d *Decoder) texts(to reflect.Value, v *Value, f field) bool {
-	if v.Shape != Mapping {
-		return d.mismatch(v, f, "a mapping of names to text", f.tag.Get("hint"))
-	}
-	ok := true
-	to.Set(reflect.MakeMap(to.Type()))
-	for _, key := range v.Fields {
-		name, text := reflect.ValueOf(key.Name), reflect.New(to.Type().Elem()).Elem()
-		valid := d.scalar(text, key.Value, field{path: join(f.path, key.Name)}) &&
-			d.checkField(f, key.At, func(field reflect.Value) {
-				field.Set(reflect.MakeMap(field.Type()))
-				field.SetMapIndex(name, text)
-			})
-		ok = ok && valid
-		to.SetMapIndex(name, text)
-		if d.Found.Full() {
-			return false
-		}
-	}
-	return ok
+// setOnly replaces a map by one with a single entry.
+func setOnly(all reflect.Value, name string, entry reflect.Value) {
+	all.Set(reflect.MakeMap(all.Type()))
+	all.SetMapIndex(reflect.ValueOf(name), entry)
 }

@@ -1,6 +1,7 @@
 package strictyaml_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ type fleet struct {
 	Tags  []string          `yaml:"tags" hint:"write [a]"`
 	Env   map[string]string `yaml:"env"`
 	Teams []team            `yaml:"teams"`
+	Roles map[string]*team  `yaml:"roles"`
 }
 
 type team struct {
@@ -39,6 +41,16 @@ func decode(name, text string) (all []fleet, err error) {
 			Example: func() any { return &fleet{Name: "a", Size: 1, Teams: []team{{Name: "b"}}} },
 			Check: func(document any) (reason, hint string) {
 				f, _ := document.(*fleet)
+				for role, t := range f.Roles {
+					if t.Size > 9 {
+						return "role " + role + " is too large", "use 9 or less"
+					}
+				}
+				for name, text := range f.Env {
+					if text == "bad" {
+						return "env " + name + " is bad", "use another value"
+					}
+				}
 				for _, t := range append(f.Teams, team{f.Name, f.Size}) {
 					if t.Name == "" || t.Size > 9 {
 						return "team " + t.Name + " is too large", "use 9 or less"
@@ -65,6 +77,30 @@ func TestDecodeKeepsTheTextOfScalars(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []fleet{want}, read)
 	}
+}
+
+func TestDecodeReportsEachEntryOfBothKindsOfMaps(t *testing.T) {
+	read, err := decode("f", "name: a\nsize: 1\nenv: {a: x, b: bad, c: [x]}\nroles: {web: {size: 10}, db: {size: 2}, edge: 3}\n")
+	for _, problem := range []string{"f:3:13: env b is bad", "f:3:24: env.c must be text, not a list",
+		"f:4:21: role web is too large", "f:4:47: roles.edge must be a mapping, not 3"} {
+		require.ErrorContains(t, err, problem)
+	}
+	require.Equal(t, 2, read[0].Roles["db"].Size)
+	_, err = decode("f", "name: a\nsize: 1\nenv: x\nroles: [x]\n")
+	require.ErrorContains(t, err, "a mapping of names to text")
+	require.ErrorContains(t, err, "a mapping of names to mappings")
+}
+
+func TestDecodeStopsInAMapWhenThereAreEnoughProblems(t *testing.T) {
+	env, roles := &strings.Builder{}, &strings.Builder{}
+	for i := range 3 * strictyaml.MaxProblems {
+		fmt.Fprintf(env, "  n%d: [x]\n", i)
+		fmt.Fprintf(roles, "  n%d: [x]\n", i)
+	}
+	read, _ := decode("f", "name: a\nsize: 1\nenv:\n"+env.String())
+	require.Len(t, read[0].Env, strictyaml.MaxProblems)
+	read, _ = decode("f", "name: a\nsize: 1\nroles:\n"+roles.String())
+	require.Len(t, read[0].Roles, strictyaml.MaxProblems)
 }
 
 func TestDecodeReportsEachProblemAtItsLocation(t *testing.T) {
