@@ -37,6 +37,8 @@ type deployInput struct {
 		StopAfterFailures *int             `json:"stopAfterFailures,omitempty" doc:"Overrides the project's setting; 0: never."`
 		MaxFailures       *amount          `json:"maxFailures,omitempty" doc:"Overrides the project's setting: how many machines may fail."`
 		HealthyFor        *domain.Duration `json:"healthyFor,omitempty" doc:"Overrides the project's setting; 0s: no verification."`
+		Waves             []amount         `json:"waves,omitempty" doc:"Sizes of the waves; each counts the ones before it."`
+		WavePause         domain.Duration  `json:"wavePause,omitempty" doc:"Time between two waves."`
 		Reason            string           `json:"reason,omitempty"`
 	}
 }
@@ -139,10 +141,14 @@ func (a *API) routeDeploy() {
 
 func (in *deployInput) command(by domain.Origin) domain.Deploy {
 	b := in.Body
+	var waves domain.Waves
+	for _, size := range b.Waves {
+		waves = append(waves, size.Amount)
+	}
 	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines,
 		Exclude: b.Exclude, Roles: b.Roles, OnlyBehind: b.OnlyBehind, MaxParallel: b.MaxParallel.value(),
 		StopAfterFailures: b.StopAfterFailures, MaxFailures: b.MaxFailures.value(), HealthyFor: b.HealthyFor,
-		Reason: b.Reason, Origin: by}
+		Waves: waves, WavePause: b.WavePause, Reason: b.Reason, Origin: by}
 }
 
 // routePreview registers the preview of a deployment. It takes the same input and writes nothing.

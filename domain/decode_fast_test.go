@@ -33,7 +33,7 @@ func TestFrequentEventsAreDecodedOnTheFastPath(t *testing.T) {
 			Unavailable: SkipUnavailable, Machines: []DeploymentMachine{
 				{"web-01", []string{"a", "b"}, []ID{number(5), number(6)}, "behind"}, {Name: "web-02"},
 			}},
-		DeploymentEnded{number(7), DeploymentSucceeded, "", ID{}}, PartsReleased{number(7), []string{"web-01"}},
+		DeploymentEnded{number(7), DeploymentSucceeded, "", ID{}}, PartsReleased{Deployment: number(7), Machines: []string{"web-01"}},
 	} {
 		typeName, data := stored(t, event)
 		v := reflect.New(reflect.TypeOf(event)).Elem()

@@ -75,7 +75,11 @@ type (
 		StopAfterFailures *int      `json:"stopAfterFailures"`
 		MaxFailures       *Amount   `json:"maxFailures,omitempty"`
 		HealthyFor        *Duration `json:"healthyFor,omitempty"`
-		Reason            string    `json:"reason"`
+		// Waves are the waves in which the deployment proceeds, and WavePause the time between two of them. The last wave
+		// has all remaining machines, whether or not it is listed.
+		Waves     Waves    `json:"waves,omitempty"`
+		WavePause Duration `json:"wavePause,omitempty"`
+		Reason    string   `json:"reason"`
 		Origin
 	}
 	// Rollback queues an environment-wide deployment of the previous release, or of another one.
@@ -165,6 +169,7 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 	if len(settings.Overrides.Roles) > 0 {
 		q.RoleSlots = settings.RoleSlots(c.Environment, w.MachinesIn(c.Environment))
 	}
+	q.Waves, q.WavePause = c.Waves.complete(), c.WavePause
 	if c.MaxParallel != nil {
 		q.MaxParallel = *c.MaxParallel
 	}
@@ -264,6 +269,9 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 		}
 	}
 	if r := c.MaxFailures.checkFailures(); r != nil {
+		return r
+	}
+	if r := c.Waves.check(c.WavePause); r != nil {
 		return r
 	}
 	for _, name := range slices.Concat(c.Machines, c.Exclude) {

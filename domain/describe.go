@@ -144,6 +144,7 @@ var offlineReasonText = map[string]string{
 // partReasonText explains every PartReason. Each text can follow "skipped:" or "cannot be claimed:".
 var partReasonText = map[PartReason]string{
 	NotReleased:        "no slot under maxParallel was free",
+	NextWave:           "its wave had not started",
 	PartHasEnded:       "the part had already ended",
 	AlreadyClaimed:     "the part was already claimed",
 	StreamSetAside:     "a stream of its machine or project is set aside",
@@ -164,6 +165,7 @@ var partReasonText = map[PartReason]string{
 	ReleasePinned:      "another release was pinned in the environment",
 	TooManyFailures:    "the number of failed parts reached stopAfterFailures",
 	MaxFailuresPassed:  "more parts failed than maxFailures allows",
+	WaveFailed:         "the wave before it failed",
 	NotClaimed:         "the machine did not claim it within its policy's lostAfter",
 	MachineIsBlocked:   "the machine's agent reports a problem that keeps it from starting parts",
 	MachineReplaced:    "the machine returned as another instance",

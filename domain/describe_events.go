@@ -201,6 +201,11 @@ func describeDeploymentQueued(e DeploymentQueued, d *Description) {
 
 func describePartsReleased(e PartsReleased, d *Description) {
 	d.Subject.Deployment = e.Deployment
+	if e.Wave > 0 {
+		d.Details = fmt.Sprintf("%s wave %d: %s", e.Deployment, e.Wave, strings.Join(e.Machines, ", "))
+		d.Sentence = fmt.Sprintf("deployment %s started wave %d: %s", e.Deployment.Short(), e.Wave, JoinNames(e.Machines))
+		return
+	}
 	d.Details = e.Deployment.String() + ": " + strings.Join(e.Machines, ", ")
 	d.Sentence = fmt.Sprintf("parts of deployment %s released: %s", e.Deployment.Short(), JoinNames(e.Machines))
 }

@@ -94,13 +94,19 @@ type (
 		HealthyFor Duration `json:"healthyFor,omitempty"`
 		// RoleSlots is how many parts on machines with a role may run at once, beside MaxParallel.
 		RoleSlots map[string]int `json:"roleSlots,omitempty"`
-		Reason    string         `json:"reason,omitempty"` // rollback, retry, or the reasons of the verdicts
-		Origin                   // empty for an automatic deployment
+		// Waves are the waves in which the deployment proceeds; the last one has all machines. WavePause is the time from
+		// the end of the last part of a wave to the next wave.
+		Waves     Waves    `json:"waves,omitempty"`
+		WavePause Duration `json:"wavePause,omitempty"`
+		Reason    string   `json:"reason,omitempty"` // rollback, retry, or the reasons of the verdicts
+		Origin             // empty for an automatic deployment
 	}
 	// PartsReleased allows machines to claim their parts of a deployment.
 	PartsReleased struct {
 		Deployment ID       `json:"deployment"`
 		Machines   []string `json:"machines"`
+		// Wave is the wave that starts with these parts, from 2; 0 if the present wave continues, and without waves.
+		Wave int `json:"wave,omitempty"`
 	}
 	// PartsWithdrawn ends parts that are unclaimed at the position of the event.
 	PartsWithdrawn struct {

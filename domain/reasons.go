@@ -4,6 +4,7 @@ package domain
 const (
 	// Reasons of the claim check, in the order of its table. Some of them also end a part.
 	NotReleased        PartReason = "not-released"
+	NextWave           PartReason = "next-wave"
 	PartHasEnded       PartReason = "ended"
 	AlreadyClaimed     PartReason = "already-claimed"
 	StreamSetAside     PartReason = "set-aside"
@@ -24,6 +25,7 @@ const (
 	ReleasePinned      PartReason = "pinned"
 	TooManyFailures    PartReason = "stop-after-failures"
 	MaxFailuresPassed  PartReason = "too-many-failures"
+	WaveFailed         PartReason = "wave-failed"
 	NotClaimed         PartReason = "not-claimed"
 	MachineIsBlocked   PartReason = "machine-blocked"
 	MachineReplaced    PartReason = "machine-replaced"

@@ -52,6 +52,10 @@ func deployment(v *projections.View, d *projections.Deployment, names Names) Dep
 	if by := v.Replacement(d); by != nil {
 		shown.SupersededBy = &Superseding{by.ID.String(), by.Release}
 	}
+	if d.Wave > 0 {
+		shown.Wave = &Wave{Number: d.Wave, Of: len(d.Facts.Waves), Machines: d.WaveSize(),
+			Sizes: d.Facts.Waves, Pause: d.Facts.WavePause}
+	}
 	for _, name := range d.Order {
 		shown.Machines = append(shown.Machines, deploymentMachine(v, d.Parts[name]))
 	}
@@ -88,6 +92,9 @@ func partReason(v *projections.View, part *projections.Part) domain.PartReason {
 	}
 	if reason := v.ClaimCheckOnceReleased(part, m.Session); reason != "" || part.State == domain.PartReleased {
 		return reason
+	}
+	if d := part.Deployment; d.Wave > 0 && d.WaveSlots() == 0 {
+		return domain.NextWave
 	}
 	return domain.NotReleased
 }

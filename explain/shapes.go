@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"encoding/json"
 	"strings"
 	"time"
@@ -101,14 +102,35 @@ type Deployment struct {
 	State       string          `json:"state"` // queued, running, succeeded, failed, cancelled
 	Cause       DeploymentCause `json:"cause"`
 	// Failures counts the machines that count as failures, and MaxFailures is how many are allowed; nil: not set.
-	Failures    int                 `json:"failures,omitempty"`
-	MaxFailures *domain.Amount      `json:"maxFailures,omitempty"`
-	Machines    []DeploymentMachine `json:"machines"`
-	CreatedAt   time.Time           `json:"createdAt"`
-	EndedAt     *time.Time          `json:"endedAt,omitempty"`
+	Failures    int            `json:"failures,omitempty"`
+	MaxFailures *domain.Amount `json:"maxFailures,omitempty"`
+	// Wave is the present wave, or the last one that started; nil without waves.
+	Wave      *Wave               `json:"wave,omitempty"`
+	Machines  []DeploymentMachine `json:"machines"`
+	CreatedAt time.Time           `json:"createdAt"`
+	EndedAt   *time.Time          `json:"endedAt,omitempty"`
 	// SupersededBy is the deployment that replaced it; nil without one.
 	SupersededBy *Superseding `json:"supersededBy,omitempty"`
 	Position     string       `json:"position"`
+}
+
+// Wave is a wave of a deployment.
+type Wave struct {
+	Number int `json:"number"` // from 1
+	Of     int `json:"of"`
+	// Machines is how many machines have their turn by the end of this wave.
+	Machines int             `json:"machines"`
+	Sizes    domain.Waves    `json:"sizes"`
+	Pause    domain.Duration `json:"pause,omitempty"`
+}
+
+// String returns "2 of 3 (the first 20 machines); sizes 1,10%,100%; pause 5m".
+func (w Wave) String() string {
+	text := fmt.Sprintf("%d of %d (the first %d machines); sizes %s", w.Number, w.Of, w.Machines, w.Sizes)
+	if w.Pause > 0 {
+		text += "; pause " + w.Pause.String()
+	}
+	return text
 }
 
 // Superseding is a deployment that replaced another one.

@@ -24,6 +24,8 @@ type Deployment struct {
 
 	Parts map[string]*Part `cbor:"-"`
 	Order []string         // machine names, sorted
+	// Wave is the present wave, from 1; 0 if the deployment has no waves.
+	Wave int
 
 	// Cancelled is set if a person, or the deletion of the project or environment, stopped the deployment. CancelledFor
 	// is the first of these reasons.
@@ -46,6 +48,7 @@ type Deployment struct {
 	next     int // index in Order of the first part that may still be queued; no part returns to queued
 	open     int // parts that have not ended
 	failures int // see countEnded
+	waves    waves
 }
 
 // Part is one machine's share of a deployment.
@@ -63,6 +66,8 @@ type Part struct {
 	Roles []string
 	// SlotRoles are the roles of the machine when the part was released. The part takes a slot of each until it ends.
 	SlotRoles []string
+	// Wave is the wave in which the part was released; 0 before that, and without waves.
+	Wave int
 	// Previous is the machine's actual release when the claim counted.
 	Previous string
 	// Triggers and Causes are why the engine selected this machine; empty for a person's deployment.
@@ -139,29 +144,44 @@ func (d *Deployment) HasUnclaimed() bool {
 // OpenParts counts the parts that have not ended.
 func (d *Deployment) OpenParts() int { return d.open }
 
-// countEnded counts an ended part if it counts against a limit on failures. A lost part is a failure there (law 27). A
-// skipped part is one if maxFailures is set and the deployment must reach each machine, unless a person holds the
-// machine.
+// countEnded counts an ended part.
 func (d *Deployment) countEnded(part *Part) {
+	failed := d.countsAsFailure(part)
+	if failed {
+		d.failures++
+	}
+	if part.Wave > 0 {
+		d.waves.leaves(part, part.Wave == d.Wave, failed)
+	}
+}
+
+// countsAsFailure reports whether an ended part counts against a limit on failures. A lost part does (law 27). A skipped
+// part does if maxFailures is set and the deployment must reach each machine, unless a person holds the machine.
+func (d *Deployment) countsAsFailure(part *Part) bool {
 	switch part.State {
 	case domain.PartFailed, domain.PartLost:
-		d.failures++
+		return true
 	case domain.PartSkipped:
-		if d.Facts.MaxFailures != nil && d.Facts.Unavailable == domain.FailUnavailable &&
-			part.Reason != domain.MachineIsHeld {
-			d.failures++
-		}
+		return d.Facts.MaxFailures != nil && d.Facts.Unavailable == domain.FailUnavailable &&
+			part.Reason != domain.MachineIsHeld
 	}
+	return false
 }
 
 // Failures counts the parts that count against maxFailures or stopAfterFailures.
 func (d *Deployment) Failures() int { return d.failures }
 
-// TooManyFailed reports whether so many parts failed that no further part may start, and why.
+// TooManyFailed reports whether so many parts failed that no further part may start, and why. With waves, a percentage is
+// one of the machines that have their turn by the end of the present wave: a bad release does not use up the failures that
+// the whole deployment may have.
 func (d *Deployment) TooManyFailed() (reason domain.PartReason, stopped bool) {
 	switch limit := d.Facts.MaxFailures; {
+	case limit != nil && d.failures > limit.Of(d.WaveSize()):
+		return domain.MaxFailuresPassed, true
+	case d.waveFailed():
+		return domain.WaveFailed, true
 	case limit != nil:
-		return domain.MaxFailuresPassed, d.failures > limit.Of(len(d.Order))
+		return "", false
 	default:
 		return domain.TooManyFailures, d.Facts.StopAfterFailures > 0 && d.failures >= d.Facts.StopAfterFailures
 	}
@@ -186,6 +206,7 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 		v.queueListed(p, d, f)
 	}
 	slices.Sort(d.Order)
+	d.startWave(1)
 	v.sequence++
 	d.sequence = v.sequence
 	v.Deployments[d.ID] = d
@@ -353,7 +374,7 @@ func (v *View) addPart(d *Deployment, machine string) *Part {
 // releaseAtOnce releases as many parts as there are free slots, at the position of the queue event.
 func (v *View) releaseAtOnce(d *Deployment) {
 	for _, name := range d.Order {
-		if d.FreeSlots() == 0 {
+		if d.FreeSlots() == 0 || d.WaveSlots() == 0 {
 			return
 		}
 		if part := d.Parts[name]; part.State == domain.PartQueued && d.RolesAllow(v.MachineOf(part), nil) {
@@ -389,7 +410,10 @@ func (d *Deployment) FreeSlots() int {
 }
 
 func (v *View) release(part *Part, at eventlog.Position) {
-	part.State, part.Released = domain.PartReleased, at
+	part.State, part.Released, part.Wave = domain.PartReleased, at, part.Deployment.Wave
+	if part.Wave > 0 {
+		part.Deployment.waves.joins()
+	}
 	if m := v.MachineOf(part); m != nil {
 		part.SlotRoles = m.Roles
 	}
@@ -466,6 +490,7 @@ func (v *View) releaseMore(e domain.PartsReleased, f Fact) {
 	if d == nil {
 		return
 	}
+	d.startWave(e.Wave)
 	for _, name := range e.Machines {
 		if part := d.Parts[name]; part != nil && part.State == domain.PartQueued {
 			v.release(part, f.Position)

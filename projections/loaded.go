@@ -185,7 +185,12 @@ func (l *Loading) part(d *Deployment, s savedPart) {
 	part.Deployment, part.added = d, s.Added
 	part.candidates = l.candidates(s.Candidates)
 	d.Parts[part.Machine] = part
-	d.countEnded(part)
+	if part.Wave > 0 {
+		d.waves.joins()
+	}
+	if !part.Open() {
+		d.countEnded(part)
+	}
 	if part.Open() {
 		d.open++
 		l.View.openPart(part)

@@ -263,7 +263,7 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 	missed, limited := count[domain.PartSkipped]+count[domain.PartLost], d.Facts.MaxFailures != nil
 	reason, stopped := d.TooManyFailed()
 	switch {
-	case limited && stopped:
+	case stopped && (limited || reason == domain.WaveFailed):
 		return domain.DeploymentFailed, string(reason)
 	case limited: // the failures are within it, and lost and skipped parts are counted with them
 	case count[domain.PartFailed] > 0:
@@ -309,7 +309,8 @@ func releases(v *projections.View, p *projections.Project, age projections.Age) 
 		if _, stopped := d.TooManyFailed(); stopped {
 			continue
 		}
-		slots := min(d.FreeSlots()-taken[d.Environment], domain.MaxNamedMachines)
+		waveSlots, wave := waveSlots(d, age)
+		slots := min(d.FreeSlots()-taken[d.Environment], waveSlots, domain.MaxNamedMachines)
 		if takenByRole[d.Environment] == nil {
 			takenByRole[d.Environment] = map[string]int{}
 		}
@@ -319,10 +320,20 @@ func releases(v *projections.View, p *projections.Project, age projections.Age) 
 		}
 		taken[d.Environment] += len(machines)
 		all = append(all, domain.Decision{Kind: "release-parts", Stream: domain.ProjectStream(p.Name),
-			Events: []domain.Event{domain.PartsReleased{Deployment: d.ID,
-				Machines: machines}}, Causes: []domain.ID{d.ID}})
+			Events: []domain.Event{domain.PartsReleased{Deployment: d.ID, Machines: machines, Wave: wave}},
+			Causes: []domain.ID{d.ID}})
 	}
 	return all
+}
+
+// waveSlots returns how many parts the waves of a deployment allow to release, and the wave that starts with them; 0 if
+// none starts.
+func waveSlots(d *projections.Deployment, age projections.Age) (slots, wave int) {
+	if since, ended := d.WaveEnded(); ended && age(since) >= time.Duration(d.Facts.WavePause) {
+		wave, slots = d.NextWave()
+		return slots, wave
+	}
+	return d.WaveSlots(), 0
 }
 
 // releasable returns up to that many machines whose parts can be released, and counts the slots of their roles as taken. A

@@ -23,7 +23,7 @@ func verbs() []verb {
 	return []verb{
 		{"release create PROJECT VERSION --variable NAME=VALUE… --notes TEXT --commit SHA --url URL", releaseCommand},
 		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --role R… --only-behind --max-parallel N" +
-			" --stop-after-failures N --max-failures N --healthy-for DURATION", deployCommand},
+			" --stop-after-failures N --max-failures N --healthy-for DURATION --waves SIZES --pause DURATION", deployCommand},
 		{"rollback PROJECT --to ENVIRONMENT --to-release VERSION --reason TEXT --max-parallel N", rollbackCommand},
 		{"retry MACHINE --project P --failed --skipped", retryCommand},
 		{"cancel DEPLOYMENT --kill --machine M --reason TEXT", cancelCommand},
@@ -93,11 +93,17 @@ func reimageCommand(w *words) domain.Command {
 }
 
 func deployCommand(w *words) domain.Command {
+	waves, err := domain.ParseWaves(w.flag("waves"))
+	w.note(err)
+	pause := domain.Duration(0)
+	if d := w.duration("pause"); d != nil {
+		pause = *d
+	}
 	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.machineFlag("machine"),
 		Exclude: w.machineFlag("exclude"), Roles: w.flags["role"], OnlyBehind: w.flag("only-behind") != "",
 		MaxParallel:       w.amount("max-parallel"),
 		StopAfterFailures: w.number("stop-after-failures"), MaxFailures: w.amount("max-failures"),
-		HealthyFor: w.duration("healthy-for"), Origin: domain.By(by)}
+		HealthyFor: w.duration("healthy-for"), Waves: waves, WavePause: pause, Origin: domain.By(by)}
 }
 
 func rollbackCommand(w *words) domain.Command {

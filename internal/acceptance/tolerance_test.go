@@ -73,14 +73,25 @@ func (f *apiFleet) join(_ int, name string) {
 	f.sessions[name] = reported.Session
 }
 
-// carryOut claims and ends the part of a machine. Every 125th machine fails: 16 of 2 000.
-func (f *apiFleet) carryOut(deployment string) func(i int, name string) {
+// carryOut claims and ends the part of a machine, once the server permits that. The machines for which fails returns true
+// fail.
+func (f *apiFleet) carryOut(deployment string, fails func(i int) bool) func(i int, name string) {
 	return func(i int, name string) {
 		var ignored map[string]any
 		part := "/deployments/" + deployment + "/machines/" + name
-		f.post(part+"/claim", map[string]any{"session": f.sessions[name]}, &ignored)
+		harnesstest.Until(f.t, "the part of "+name+" may start", func() error {
+			var claimed struct {
+				Counts bool
+				Reason string
+			}
+			f.post(part+"/claim", map[string]any{"session": f.sessions[name]}, &claimed)
+			if !claimed.Counts {
+				return fmt.Errorf("the claim does not count: %s", claimed.Reason)
+			}
+			return nil
+		})
 		end := map[string]any{"session": f.sessions[name], "state": "succeeded"}
-		if i%125 == 0 {
+		if fails(i) {
 			end["state"], end["reason"] = "failed", "step-failed"
 		}
 		f.post(part+"/end", end, &ignored)
@@ -102,39 +113,81 @@ metadata: {name: shop}
 spec: {automatic: {backoff: 1h}, steps: [{name: install, run: "true"}]}
 `
 
-// TestReleaseIsWantedAlthough16Of2000MachinesFail deploys with a tolerance of one percent, and waits as a pipeline does.
-func TestReleaseIsWantedAlthough16Of2000MachinesFail(t *testing.T) {
-	if testing.Short() {
-		t.Skip("2 000 machines")
-	}
+// newAPIFleet starts a server and joins machines.
+func newAPIFleet(t *testing.T, machines int) *apiFleet {
 	plain, _ := newFleet(t)
 	f := &apiFleet{fleet: plain, sessions: map[string]string{}}
 	f.token = strings.TrimSpace(f.ok("", "token", "create", "--scope", "admin"))
 	f.ok(tolerantFleet, "apply", "-f", "-")
-	f.ok("", "release", "create", "shop", "1.0")
-	for i := range 2000 {
+	for i := range machines {
 		f.names = append(f.names, fmt.Sprintf("web-%04d", i))
 	}
 	f.each(f.join)
+	return f
+}
 
-	waited := make(chan harness.Result, 1)
-	go func() {
-		waited <- f.Run("", "deploy", "shop", "1.0", "--to", "production", "--max-failures", "1%", "--wait")
-	}()
-	deployment := ""
-	harnesstest.Until(t, "the deployment is listed", func() error {
-		deployment = strings.TrimPrefix(strings.TrimSpace(f.Run("", "get", "deployments", "-o", "name").Stdout), "deployment/")
-		if deployment == "" {
+// begin runs a command that queues a deployment and waits for its end. It returns the id of the deployment and the result.
+func (f *apiFleet) begin(args ...string) (deployment string, waited <-chan harness.Result) {
+	newest := func() string {
+		name := strings.TrimSpace(f.Run("", "get", "deployments", "--limit", "1", "-o", "name").Stdout)
+		return strings.TrimPrefix(name, "deployment/")
+	}
+	before, result := newest(), make(chan harness.Result, 1)
+	go func() { result <- f.Run("", append(args, "--wait")...) }()
+	harnesstest.Until(f.t, "the deployment is listed", func() error {
+		if deployment = newest(); deployment == before {
 			return fmt.Errorf("no deployment yet")
 		}
 		return nil
 	})
-	f.each(f.carryOut(deployment))
+	return deployment, result
+}
 
+// every125th are 16 of 2 000 machines.
+func every125th(i int) bool { return i%125 == 7 }
+
+// TestReleaseIsWantedAlthough16Of2000MachinesFail deploys with a tolerance of one percent and waits, as a pipeline does. It
+// repairs the rest, and then deploys in waves.
+func TestReleaseIsWantedAlthough16Of2000MachinesFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("2 000 machines")
+	}
+	f := newAPIFleet(t, 2000)
+	for _, version := range []string{"1.0", "1.1", "1.2"} {
+		f.ok("", "release", "create", "shop", version)
+	}
+
+	first, waited := f.begin("deploy", "shop", "1.0", "--to", "production", "--max-failures", "1%")
+	f.each(f.carryOut(first, every125th))
 	result := <-waited
 	require.Zero(t, result.Code, "exit code: %s", result.Stderr)
 	require.Contains(t, result.Stderr, "succeeded with 16 failures (maxFailures 1%): 16 failed, 1984 succeeded")
-	failed := f.why("web-0000")
-	require.Equal(t, why{Wanted: "1.0", Actual: "", Verdict: "wait", Reason: "backing-off"}, failed,
+	require.Equal(t, why{Wanted: "1.0", Actual: "", Verdict: "wait", Reason: "backing-off"}, f.why("web-0007"),
 		"it has no hold, and its failure is the first attempt")
+
+	repair, waited := f.begin("retry", first, "--failed")
+	f.each(func(i int, name string) {
+		if every125th(i) {
+			f.carryOut(repair, func(int) bool { return false })(i, name)
+		}
+	})
+	result = <-waited
+	require.Zero(t, result.Code, "exit code: %s", result.Stderr)
+	require.Equal(t, why{Wanted: "1.0", Actual: "1.0", Verdict: "none", Reason: "up-to-date"}, f.why("web-0007"))
+
+	waves := []string{"--to", "production", "--max-failures", "1%", "--waves", "1,10%,50%,100%"}
+	second, waited := f.begin(append([]string{"deploy", "shop", "1.1"}, waves...)...)
+	f.each(f.carryOut(second, every125th))
+	result = <-waited
+	require.Zero(t, result.Code, "exit code: %s", result.Stderr)
+	require.Equal(t, "1.1", f.why("web-0007").Wanted)
+
+	third, waited := f.begin(append([]string{"deploy", "shop", "1.2"}, waves...)...)
+	f.carryOut(third, func(int) bool { return true })(0, "web-0000")
+	result = <-waited
+	require.Equal(t, 3, result.Code, "exit code: %s", result.Stderr)
+	require.Contains(t, result.Stderr, "1 failed")
+	require.Contains(t, result.Stderr, "1999 cancelled")
+	require.Equal(t, why{Wanted: "1.1", Actual: "1.1", Verdict: "none", Reason: "up-to-date"}, f.why("web-1999"),
+		"the other machines never started the bad release")
 }

@@ -24,3 +24,19 @@ func (f *amountFlag) String() string {
 
 // Type describes the value.
 func (*amountFlag) Type() string { return "NUMBER" }
+
+// wavesFlag is the value of a flag for the sizes of waves.
+type wavesFlag domain.Waves
+
+// Set parses text.
+func (f *wavesFlag) Set(text string) error {
+	waves, err := domain.ParseWaves(text)
+	*f = wavesFlag(waves)
+	return err
+}
+
+// String returns the text of the value; empty without the flag.
+func (f *wavesFlag) String() string { return domain.Waves(*f).String() }
+
+// Type describes the value.
+func (*wavesFlag) Type() string { return "SIZES" }

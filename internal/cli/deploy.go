@@ -24,6 +24,8 @@ type deploymentRequest struct {
 	MaxParallel *domain.Amount `json:"maxParallel"`
 	StopAfter   *int           `json:"stopAfterFailures"`
 	MaxFailures *domain.Amount `json:"maxFailures,omitempty"`
+	Waves       domain.Waves   `json:"waves,omitempty"`
+	WavePause   string         `json:"wavePause,omitempty"`
 	Reason      string         `json:"reason,omitempty"`
 }
 
@@ -31,7 +33,8 @@ func deployVerb(a *app) *cobra.Command {
 	d := deploymentRequest{Machines: []string{}, Exclude: []string{}}
 	var parallel, failures amountFlag
 	var stopAfter int
-	var healthyFor time.Duration
+	var healthyFor, pause time.Duration
+	var waves wavesFlag
 	var yes bool
 	w := &waiter{app: a}
 	cmd := verb{
@@ -44,6 +47,9 @@ func deployVerb(a *app) *cobra.Command {
 			"With --only-behind, leave out the machines that have the release already. With --machine or --role,\n" +
 			"deploy only to these machines, or to the machines with one of these roles, and hold them at the\n" +
 			"release unless it is the wanted one.\n\n" +
+			"With --waves, begin with a few machines. The next wave starts when all machines of the one before it\n" +
+			"have finished, have stayed healthy for --healthy-for, and --pause has passed. It does not start if\n" +
+			"more of them failed than --max-failures allows, or if any failed and there is no such limit.\n\n" +
 			"If none of the machines can take a release now, the command warns before it writes anything. On\n" +
 			"a terminal, it also asks for confirmation unless --yes is given. Any answer other than y or yes\n" +
 			"deploys nothing and ends with exit code 1.",
@@ -51,12 +57,16 @@ func deployVerb(a *app) *cobra.Command {
 			"drover deploy shop 1.4.3 --to production --machine web-01\n" +
 			"drover deploy shop 1.4.3 --to production --role edge\n" +
 			"drover deploy shop 1.4.3 --to production --only-behind\n" +
-			"drover deploy shop 1.4.3 --to production --exclude web-09 --max-parallel 5",
+			"drover deploy shop 1.4.3 --to production --exclude web-09 --max-parallel 5\n" +
+			"drover deploy shop 1.4.3 --to production --waves 1,10%,50% --pause 5m --max-failures 1%",
 	}
 	c := cmd.command()
 	c.RunE = func(c *cobra.Command, args []string) error {
 		d.Project, d.Release = args[0], args[1]
-		d.MaxParallel, d.MaxFailures = parallel.given, failures.given
+		d.MaxParallel, d.MaxFailures, d.Waves = parallel.given, failures.given, domain.Waves(waves)
+		if c.Flags().Changed("pause") {
+			d.WavePause = pause.String()
+		}
 		if c.Flags().Changed("stop-after-failures") {
 			d.StopAfter = &stopAfter
 		}
@@ -90,6 +100,9 @@ func deployVerb(a *app) *cobra.Command {
 			"stops and fails; default: the setting of the project")
 	flags.DurationVar(&healthyFor, "healthy-for", 0,
 		"`DURATION` that each machine must stay healthy after its success; 0s: no verification; default: the setting of the project")
+	flags.Var(&waves, "waves", "`SIZES` of the waves, such as 1,10%,50%; each counts the machines of the waves before it, and "+
+		"the last wave has all")
+	flags.DurationVar(&pause, "pause", 0, "`DURATION` between two waves")
 	flags.StringVar(&d.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
 	flags.BoolVar(&yes, "yes", false, "deploy without confirmation, even if no machine can take the release now")
 	w.flags(c)

@@ -259,7 +259,8 @@ func (l *ledger) checkTolerance(w *deploymentState) {
 	case failures > allowed && w.ended != domain.DeploymentFailed:
 		l.cluster.violate("law 27: a deployment with too many failures fails", "%s: %s with %d failures, allowed are %d",
 			l.cluster.transcript.deployment(w.id), w.ended, failures, allowed)
-	case failures <= allowed && successes > 0 && w.ended == domain.DeploymentFailed && w.Unavailable != domain.FailUnavailable:
+	case failures <= allowed && successes > 0 && w.ended == domain.DeploymentFailed &&
+		w.Unavailable != domain.FailUnavailable && len(w.Waves) == 0:
 		l.cluster.violate("law 27: failures within maxFailures do not fail a deployment", "%s failed with %d of %d",
 			l.cluster.transcript.deployment(w.id), failures, allowed)
 	}

@@ -301,6 +301,7 @@ func (l *ledger) applyClaim(w *deploymentState, machine string, e domain.PartCla
 	s := &partState{deployment: w, machine: h, claimed: l.at, instance: e.Instance, result: domain.PartRunning,
 		before: l.actual(w.project, h)}
 	w.parts[machine], w.shares[machine].claimed, h.running, h.busy = s, true, s, true
+	l.checkWave(w)
 	r := l.installation(w.project, h)
 	r.last = s
 	if !w.person() {

@@ -31,7 +31,7 @@ func (l *ledger) shareOut(w *deploymentState) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.shares)) {
-		if s := w.shares[name]; s.unclaimed() && w.freeSlot() && w.rolesAllow(l.rolesOf(name)) {
+		if s := w.shares[name]; s.unclaimed() && w.freeSlot() && !w.firstWaveFull() && w.rolesAllow(l.rolesOf(name)) {
 			s.released, s.roles = true, l.rolesOf(name)
 		}
 	}

@@ -126,6 +126,14 @@ func (p *cluster) deployWide(st step) {
 		c.MaxFailures = &n
 		words = append(words, "--max-failures", n.String())
 	}
+	if st.b%5 == 2 {
+		c.Waves = []domain.Waves{{domain.Count(1)}, {domain.Count(1), domain.Percent(50)}, {domain.Percent(40)}}[st.b/5%3]
+		words = append(words, "--waves", c.Waves.String())
+		if st.b%2 == 0 {
+			c.WavePause = domain.Duration(40 * time.Second)
+			words = append(words, "--pause", "40s")
+		}
+	}
 	p.do(s, c, words...)
 }
 
