@@ -211,6 +211,8 @@ type Why struct {
 	Reason  string   `json:"reason"`
 	// Sentence explains the reason: the situation of the machine and what would change it.
 	Sentence string `json:"sentence"`
+	// Consequence is what the command does that the sentence proposes; empty if it proposes none.
+	Consequence string `json:"consequence,omitempty"`
 	// WaitsFor is the part that runs on the machine, while another part of the project waits for it.
 	WaitsFor *Occupant `json:"waitsFor,omitempty"`
 	Causes   []string  `json:"causes"`  // "#12 MachineCameOnline"

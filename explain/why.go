@@ -27,6 +27,7 @@ func WhyOf(v *projections.View, age projections.Age, project, machine string,
 	verdict := triggers.Judge(v, p, m, age)
 	why.Wanted, why.Actual, why.Dirty = v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m)
 	why.Verdict, why.Reason, why.Sentence = string(verdict.Kind), string(verdict.Reason), Sentence(v, age, verdict, names)
+	why.Consequence = Consequence(v, age, verdict, names)
 	if flaps := Flaps(v, m); flaps != "" {
 		why.Sentence += " Note that " + flaps + "."
 	}
@@ -98,6 +99,9 @@ func (w Why) Text(out io.Writer) error {
 	fmt.Fprintf(&b, "machine  %s\nproject  %s\nwanted   %s\nactual   %s\nverdict  %s: %s\n",
 		Line(w.Machine), Line(w.Project), orNone(w.Wanted), actual, w.Verdict, w.Reason)
 	fmt.Fprintf(&b, "         %s\n", Line(w.Sentence))
+	if w.Consequence != "" {
+		fmt.Fprintf(&b, "         %s\n", Line(w.Consequence))
+	}
 	if w.WaitsFor != nil {
 		fmt.Fprintf(&b, "waits    %s\n", Line(w.WaitsFor.String()))
 	}

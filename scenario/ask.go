@@ -72,7 +72,7 @@ func (r *runner) answer(v *projections.View, age projections.Age, words []string
 			return nil, err
 		}
 		why := explain.WhyOf(v, age, project, words[0], past, nil)
-		why.Rolling = nil // `view deployments` shows it
+		why.Rolling, why.Consequence = nil, "" // `view deployments` and further blocks show them
 		for i, h := range why.History {
 			why.History[i].Position = strings.TrimPrefix(r.names.replace("#"+h.Position), "#")
 		}
