@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 )
@@ -62,14 +63,8 @@ func TestOfferedPartIsClaimedRunAndReported(t *testing.T) {
 }
 
 func TestPartWhoseClaimDoesNotCountNeverStarts(t *testing.T) {
-	server := newServer(t)
-	config := configuration(t, server)
 	ran := inFolder(t, "ran")
-	startAgent(t, config)
-	c := server.welcome(t)
-	offered := work("d-1", "echo > "+ran)
-	c.send(t, client.ToAgent{Offer: &offered})
-	expect(t, c, aClaim)
+	_, config, c := unansweredClaim(t, "echo > "+ran)
 	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-1", Reason: "superseded"}})
 	waitUntilRemoved(t, entry(config, "d-1"))
 	c.offerAndConfirmClaim(t, work("d-2", "true"))
@@ -247,6 +242,19 @@ func TestRunningPartIsReportedAfterReconnect(t *testing.T) {
 	require.Equal(t, domain.PartSucceeded, expect(t, c, anEnd).State)
 }
 
+// unansweredClaim starts an agent that has claimed part d-1, whose step runs a script, and waits for the answer.
+func unansweredClaim(t *testing.T, script string) (server *scriptedServer, config agent.Config, c *conversation) {
+	t.Helper()
+	server = newServer(t)
+	config = configuration(t, server)
+	startAgent(t, config)
+	c = server.welcome(t)
+	offered := work("d-1", script)
+	c.send(t, client.ToAgent{Offer: &offered})
+	expect(t, c, aClaim)
+	return server, config, c
+}
+
 func TestClaimWithoutAnAnswerIsSentAgainAndRunsOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		unfinished []client.Unfinished
@@ -259,13 +267,8 @@ func TestClaimWithoutAnAnswerIsSentAgainAndRunsOnce(t *testing.T) {
 			Reason: "already-claimed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := newServer(t)
 			count := inFolder(t, "count")
-			startAgent(t, configuration(t, server))
-			conn := server.welcome(t)
-			w := work("d-1", "echo ran >> "+count)
-			conn.send(t, client.ToAgent{Offer: &w})
-			expect(t, conn, aClaim)
+			server, _, conn := unansweredClaim(t, "echo ran >> "+count)
 			conn.drop()
 			conn = server.welcome(t, c.unfinished...)
 			require.Equal(t, "d-1", expect(t, conn, aClaim).Deployment)
@@ -277,13 +280,8 @@ func TestClaimWithoutAnAnswerIsSentAgainAndRunsOnce(t *testing.T) {
 }
 
 func TestRecordedClaimThatMustNotStartEndsInterrupted(t *testing.T) {
-	server := newServer(t)
 	ran := inFolder(t, "ran")
-	startAgent(t, configuration(t, server))
-	c := server.welcome(t)
-	w := work("d-1", "touch "+ran)
-	c.send(t, client.ToAgent{Offer: &w})
-	expect(t, c, aClaim)
+	server, _, c := unansweredClaim(t, "touch "+ran)
 	c.drop()
 	c = server.welcome(t, client.Unfinished{Deployment: "d-1"})
 	expect(t, c, aClaim)
@@ -447,14 +445,8 @@ func TestKilledPartIsReportedAndTheAgentGoesOn(t *testing.T) {
 }
 
 func TestPartKilledBeforeItsClaimIsAnsweredNeverStarts(t *testing.T) {
-	server := newServer(t)
-	config := configuration(t, server)
 	ran := inFolder(t, "ran")
-	startAgent(t, config)
-	c := server.welcome(t)
-	offered := work("d-1", "echo > "+ran)
-	c.send(t, client.ToAgent{Offer: &offered})
-	expect(t, c, aClaim)
+	_, _, c := unansweredClaim(t, "echo > "+ran)
 	c.send(t, client.ToAgent{Kill: &client.Kill{Deployment: "d-1", By: "token ops"}})
 	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-1", Counts: true}})
 	require.Equal(t, domain.KilledByPerson, expect(t, c, anEnd).Reason)

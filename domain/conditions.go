@@ -106,7 +106,7 @@ func (c ReportConditions) Decide(w World) ([]Event, *Rejection) {
 	case m == nil:
 		return nil, machineNotFound(c.Name)
 	case c.Session != m.Session || !m.Online:
-		return nil, conflict("machine %s: the reporting session is not the newest one", c.Name).hint("report online first")
+		return nil, olderSession(c.Name)
 	}
 	conditions := cleanConditions(c.Conditions)
 	if slices.Equal(conditions, m.Conditions) {

@@ -23,7 +23,7 @@ func (c ReportLostState) Decide(w World) ([]Event, *Rejection) {
 		return nil, machineNotFound(c.Name)
 	}
 	if c.Session != m.Session {
-		return nil, conflict("machine %s: the reporting session is not the newest one", c.Name).hint("report online first")
+		return nil, olderSession(c.Name)
 	}
 	lost := slices.Clone(c.Lost)
 	lost = slices.DeleteFunc(lost, func(s LostSuccess) bool {

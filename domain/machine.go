@@ -437,7 +437,7 @@ func (c ReportHealth) Decide(w World) ([]Event, *Rejection) {
 		session = m.Session
 	}
 	if session != m.Session || !m.Online {
-		return nil, conflict("machine %s: the reporting session is not the newest one", c.Name).hint("report online first")
+		return nil, olderSession(c.Name)
 	}
 	if m.Health == c.Status || m.Reported == c.Status {
 		return nil, nil
@@ -448,4 +448,9 @@ func (c ReportHealth) Decide(w World) ([]Event, *Rejection) {
 
 func machineNotFound(name string) *Rejection {
 	return notFound("machine %.80q does not exist", name).hint("`drover get machines` lists them")
+}
+
+// olderSession rejects a report of a session that is not the newest one of its machine.
+func olderSession(name string) *Rejection {
+	return conflict("machine %s: the reporting session is not the newest one", name).hint("report online first")
 }

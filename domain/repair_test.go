@@ -1,9 +1,11 @@
 package domain
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -54,6 +56,45 @@ func TestRetryOfADeploymentIsNotLimitedToNamedMachines(t *testing.T) {
 	}
 	w.repairs[id] = RepairFacts{Machines: machines}
 	w.rejects(RetryDeployment{Deployment: id, Failed: true}, Invalid, "8000 machines are too many for one retry")
+}
+
+func TestRetryOfADeploymentHasTheLimitsOfTheFirstOne(t *testing.T) {
+	w := shopWorld(t)
+	id := endedDeployment(w, func(d *DeploymentFacts) {
+		d.Queued.RoleSlots, d.Queued.StopAfterFailures = map[string]int{"web": 2, "db": 1}, 3
+		d.Queued.HealthyFor = Duration(5 * time.Minute)
+	})
+	w.do(ApplyProject{Name: "shop", Settings: ProjectSettings{MaxParallel: Count(1), StopAfterFailures: 9,
+		Steps: []Step{{Name: "install", Run: "true"}}}}) // the limits of now do not count
+	q := w.do(RetryDeployment{Deployment: id, Failed: true})[0].(DeploymentQueued)
+	require.Equal(t, map[string]int{"web": 2, "db": 1}, q.RoleSlots)
+	require.Equal(t, Count(7), q.MaxParallel)
+	require.Equal(t, 3, q.StopAfterFailures)
+	require.Equal(t, Duration(5*time.Minute), q.HealthyFor)
+}
+
+func TestRetryOfADeploymentFitsIntoOneAppend(t *testing.T) {
+	w := shopWorld(t)
+	id := endedDeployment(w, nil)
+	retry := func(count int) ([]Event, *Rejection) {
+		machines := make([]string, count)
+		for i := range machines {
+			machines[i] = fmt.Sprintf("%-63s", fmt.Sprint("web-", i))
+		}
+		w.repairs[id] = RepairFacts{Machines: machines}
+		return RetryDeployment{Deployment: id, Failed: true}.Decide(w)
+	}
+	const each = 63 + len(`{"name":""},`)
+	events, r := retry(maxRepairBytes / each)
+	require.Nil(t, r)
+	data, err := json.Marshal(events[0])
+	require.NoError(t, err)
+	require.Less(t, len(data), 512<<10, "what a log accepts in one append")
+	require.Greater(t, len(data), maxRepairBytes/each*each, "the bound counts the bytes of the event")
+	_, r = retry(maxRepairBytes/each + 1)
+	require.NotNil(t, r)
+	require.Contains(t, r.Error(), "machines are too many for one retry")
+	require.Contains(t, r.Hint, "--only-behind")
 }
 
 func TestRetryOfADeploymentIsRefused(t *testing.T) {

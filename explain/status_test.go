@@ -41,6 +41,26 @@ func TestStatusCountsEachMachineOnce(t *testing.T) {
 	require.Equal(t, "1 running, 1 failed, 1 held, 1 offline, 1 behind", row.State())
 }
 
+func TestStatusCountsADirtyMachineAsFailedWhateverReleaseItHas(t *testing.T) {
+	l := projectionstest.OneMachine(t)
+	l.Join("web-02", "web-03")
+	for _, machine := range []string{"web-01", "web-02", "web-03"} {
+		l.Attempt(machine, "1.0", domain.PartSucceeded, "")
+	}
+	l.Release("shop", "1.1")
+	l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.1"})
+	l.Attempt("web-01", "1.1", domain.PartFailed, domain.StepFailed)
+	l.Attempt("web-02", "1.1", domain.PartFailed, domain.StepFailed)
+	l.Add("project/shop", domain.PinLifted{Environment: "production"})
+	l.Disconnect("web-02")
+	require.Equal(t, "1.0", l.Actual(l.Projects["shop"], l.Machines["web-01"]), "its last success still is its release")
+	row := rowOf(t, l)
+	require.Equal(t, []int{1, 2, 0, 0}, []int{row.Have, row.Failed, row.Offline, row.Behind})
+	require.Equal(t, "2 failed", row.State())
+	l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
+	require.Equal(t, 2, rowOf(t, l).Have)
+}
+
 func TestStatusComparesWithTheReleaseOfTheOpenRollout(t *testing.T) {
 	l := projectionstest.OneMachine(t)
 	l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
