@@ -290,7 +290,7 @@ func (h *Hub) ensureMachine(ctx context.Context, j joinRequest) (result engine.R
 		defer unlock()
 	}
 	if _, err := h.placeToReturn(j); err != nil {
-		return result, err
+		return result, h.countNoPlace(err)
 	}
 	var command domain.Command
 	h.cfg.Engine.Read(func(v *projections.View) {
@@ -380,7 +380,7 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest, p *proofs) error 
 		return h.rejectCredential(j, "the agent did not prove that it knows its own secret", "restart the agent")
 	}
 	if _, err := h.handleAsOf(ctx, j.received, domain.ID{}, use); err != nil {
-		return err
+		return h.countNoPlace(err)
 	}
 	h.cfg.Access.RecordJoin(p.token, j.machine, j.remote)
 	p.owned = slices.DeleteFunc(p.owned, func(u access.Use) bool { return u.Token == p.token.ID })

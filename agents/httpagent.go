@@ -74,7 +74,7 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 	result, err := h.handle(ctx, domain.ID{}, domain.UseToken{ID: c.Join, Instance: j.instance, Machine: j.machine,
 		Secret: access.Hash(j.secret), Environment: environment, Roles: roles, Now: h.tokenTime()})
 	if err != nil {
-		return result, err
+		return result, h.countNoPlace(err)
 	}
 	if added, err := h.ensureMachine(ctx, j); err != nil || len(added.Events) > 0 {
 		return added, err

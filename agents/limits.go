@@ -13,6 +13,7 @@ import (
 	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/doctor"
+	"github.com/droverhq/drover/domain"
 )
 
 // The limits that Limited counts.
@@ -29,10 +30,12 @@ const (
 	MessageLimit = "messages"
 	// OutputLimit is the limit on output of one machine.
 	OutputLimit = "output"
+	// PlaceLimit is the limit on existing machines that joined with one join token.
+	PlaceLimit = "machines"
 )
 
 // Limits lists them.
-var Limits = []string{UnprovenLimit, HealthLimit, ConditionLimit, ReconnectLimit, MessageLimit, OutputLimit}
+var Limits = []string{UnprovenLimit, HealthLimit, ConditionLimit, ReconnectLimit, MessageLimit, OutputLimit, PlaceLimit}
 
 // Token buckets of one machine: how much at once, and how much per second after that. An agent that works as intended stays
 // far below them.
@@ -151,6 +154,15 @@ func (h *Hub) allowReconnect(machine string) error {
 	h.recordLimited(machine, ReconnectLimit)
 	return problem.Unavailable("machine %s connects too often", machine).
 		WithHint("the agent tries again; look for a second agent, or for something that restarts the agent")
+}
+
+// countNoPlace counts the refusal of a machine by the machine limit of its join token. It returns the error. The name of the
+// machine is not recorded: it is the choice of whoever has the token.
+func (h *Hub) countNoPlace(err error) error {
+	if domain.IsNoPlace(err) {
+		h.limited.add(PlaceLimit)
+	}
+	return err
 }
 
 // recordLimited counts a limit that a machine has reached, and logs it.

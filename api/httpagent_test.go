@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -328,6 +329,10 @@ func TestJoinTokenLimitsTheMachinesThatExistAndADeletedOneLeavesItsPlace(t *test
 	f.get("/tokens", &list)
 	shown := list.Items[slices.IndexFunc(list.Items, func(t explain.Token) bool { return t.MaxMachines > 0 })]
 	require.Equal(t, []int{2, 2}, []int{shown.Machines, shown.MaxMachines})
+
+	require.Contains(t, receive(f.dial(hello("box-04", join)), refusal).Reason, "has reached its machine limit of 2")
+	require.Contains(t, f.sendFrom("127.0.0.1:1", http.MethodGet, "/metrics", "", "").Body.String(),
+		`drover_limited_total{limit="machines"} 3`, "a join and a return over plain HTTP, and an agent")
 }
 
 func TestMachinesThatReturnAtOnceDoNotExceedTheLimitOfTheirToken(t *testing.T) {

@@ -43,9 +43,11 @@ func checkPlaces(w World, t *Token, machine string, now time.Time) *Rejection {
 	if allowed == 0 || places.has(machine, now) || places.Count(now) < allowed {
 		return nil
 	}
-	return reject(Forbidden, "machine %.80s cannot join: join token %s has reached its machine limit of %d", machine,
+	r := reject(Forbidden, "machine %.80s cannot join: join token %s has reached its machine limit of %d", machine,
 		t.Label(), allowed).hint("delete machines that are gone, or use another token: " +
 		"`drover token create --join --max-machines N`")
+	r.noPlace = true
+	return r
 }
 
 // PlaceToReturn returns the token that a machine counts for when it returns after its deletion. It is empty if no limit

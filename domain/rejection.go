@@ -1,6 +1,9 @@
 package domain
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // RejectionKind classifies rejections. The API maps it to HTTP status codes, the command line to exit codes.
 type RejectionKind string
@@ -25,6 +28,14 @@ type Rejection struct {
 	// is nil if the rejection reveals nothing.
 	about   Need
 	missing *Rejection
+
+	noPlace bool
+}
+
+// IsNoPlace reports whether an error means that the join token of a machine has reached its machine limit.
+func IsNoPlace(err error) bool {
+	var r *Rejection
+	return errors.As(err, &r) && r.noPlace
 }
 
 // reveals sets what the rejection reveals: something in a project and an environment. Callers who may not read it get
