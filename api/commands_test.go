@@ -26,6 +26,8 @@ func TestEachCommandCanBeSentAsOneRequest(t *testing.T) {
 		body  object
 		event string
 	}{
+		{"/releases/shop/0.9/retire", object{"reason": "wrong"}, "ReleaseRetired"},
+		{"/releases/shop/0.9/restore", object{"reason": "the right one"}, "ReleaseRestored"},
 		{"/machines", object{"name": "web-01", "environment": "production", "roles": []string{"web"}}, "MachineAdded"},
 		{"/machines/web-01/disable", nil, "MachineDisabled"},
 		{"/machines/web-01/enable", nil, "MachineEnabled"},

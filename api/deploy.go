@@ -67,6 +67,34 @@ func retryParts(_ context.Context, in *retryPartsInput, by domain.Origin) (domai
 	return domain.RetryDeployment{Deployment: id, Failed: in.Body.Failed, Skipped: in.Body.Skipped, Origin: by}, err
 }
 
+type retireInput struct {
+	WriteInProject
+	Body struct {
+		Reason string `json:"reason" doc:"Why nobody should deploy the release."`
+	}
+}
+
+type restoreInput struct {
+	WriteInProject
+	Body struct {
+		Reason string `json:"reason,omitempty"`
+	}
+}
+
+// routeRetire registers what decides whether a release can be deployed.
+func (a *API) routeRetire() {
+	write(a, route(http.MethodPost, "/releases/{project}/{name}/retire", "Retire a release: nobody can deploy it",
+		domain.DeployVerb), func(in *retireInput) string { return in.Key.Key },
+		func(_ context.Context, in *retireInput, by domain.Origin) (domain.Command, error) {
+			return domain.RetireRelease{Project: in.Project, Release: in.Name, Reason: in.Body.Reason, Origin: by}, nil
+		})
+	write(a, route(http.MethodPost, "/releases/{project}/{name}/restore", "Make a retired release deployable again",
+		domain.DeployVerb), func(in *restoreInput) string { return in.Key.Key },
+		func(_ context.Context, in *restoreInput, by domain.Origin) (domain.Command, error) {
+			return domain.RestoreRelease{Project: in.Project, Release: in.Name, Reason: in.Body.Reason, Origin: by}, nil
+		})
+}
+
 type retryInput struct {
 	Key
 	Body struct {
@@ -110,6 +138,7 @@ func (a *API) routeDeploy() {
 			return domain.CreateRelease{Project: in.Project, Version: b.Version, Details: domain.ReleaseDetails{
 				Variables: b.Variables, Notes: b.Notes, Commit: b.Commit, URL: b.URL}, Origin: by}, nil
 		})
+	a.routeRetire()
 	write(a, route(http.MethodPost, "/deployments", "Deploy a release to an environment", domain.DeployVerb),
 		func(in *deployInput) string { return in.Key.Key },
 		func(_ context.Context, in *deployInput, by domain.Origin) (domain.Command, error) {

@@ -49,6 +49,8 @@ var postBodies = []struct{ path, body string }{
 		`{"session": "", "sequence": 1, "data": "aGVsbG8="}`,
 	},
 	{"/deployments/7d444840-9dc0-11d1-b245-5ffdce74fad2/machines/web-01/claim", `{"session": ""}`},
+	{"/releases/shop/1.0/retire", `{"reason": "r"}`},
+	{"/releases/shop/1.0/restore", `{"reason": "r"}`},
 	{"/rollback", `{"project": "shop", "environment": "production"}`},
 	{"/retry", `{"project": "shop", "machine": "web-01"}`},
 	{

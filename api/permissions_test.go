@@ -200,6 +200,8 @@ func TestLimitedCallerChangesOnlyWhatItIsGranted(t *testing.T) {
 		"POST /api/v1/machines": `{"name": "web-01", "environment": "production"}`,
 	}
 	writes["POST /api/v1/server-key/rotate"] = "{}"
+	writes["POST /api/v1/releases/{project}/{name}/retire"] = `{"reason": "r"}`
+	writes["POST /api/v1/releases/{project}/{name}/restore"] = "{}"
 	writes["POST /api/v1/deployments"] = `{"project": "shop", "environment": "production", "release": "1.0"}`
 	writes["POST /api/v1/apply"] = applyBody("kind: Trigger\nmetadata: {name: joins}\nspec: {project: shop, events: [MachineAvailable], environments: [production]}")
 	granted := []string{ // by admin for shop in production

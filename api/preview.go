@@ -24,6 +24,7 @@ var previews = []string{
 	"POST /holds", "DELETE /holds/{project}/{name}",
 	"POST /machines/{name}/enable", "POST /projects/{name}/enable", "POST /triggers/{project}/{name}/enable",
 	"POST /deployments", "POST /deployments/{name}/cancel", "POST /rollback", "POST /retry",
+	"POST /releases/{project}/{name}/restore",
 }
 
 // Preview is what a write would do.

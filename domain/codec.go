@@ -53,6 +53,8 @@ var eventTypes = []eventType{
 	{"trigger.disabled/v1", TriggerDisabled{}, nil, nil, describeWith(describeTriggerDisabled)},
 	{"trigger.deleted/v1", TriggerDeleted{}, nil, nil, describeWith(describeTriggerDeleted)},
 	{"release.created/v1", ReleaseCreated{}, nil, nil, describeWith(describeReleaseCreated)},
+	{"release.retired/v1", ReleaseRetired{}, nil, nil, describeWith(describeReleaseRetired)},
+	{"release.restored/v1", ReleaseRestored{}, nil, nil, describeWith(describeReleaseRestored)},
 	{"deployment.queued/v1", DeploymentQueued{}, nil, nil, describeWith(describeDeploymentQueued)},
 	{"deployment.parts-released/v1", PartsReleased{}, nil, nil, describeWith(describePartsReleased)},
 	{"deployment.parts-withdrawn/v1", PartsWithdrawn{}, nil, nil, describeWith(describePartsWithdrawn)},

@@ -53,6 +53,8 @@ var commands = []struct {
 	{"trigger.set-enabled", SetTriggerEnabled{}},
 	{"trigger.delete", DeleteTrigger{}},
 	{"release.create", CreateRelease{}},
+	{"release.retire", RetireRelease{}},
+	{"release.restore", RestoreRelease{}},
 	{"deployment.deploy", Deploy{}},
 	{"deployment.roll-back", Rollback{}},
 	{"deployment.retry", Retry{}},
@@ -84,8 +86,8 @@ var commands = []struct {
 	{"deployment.retry-parts", RetryDeployment{}},
 }
 
-// RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels or
-// holds. Such commands go before others that wait for the same stream.
+// RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels,
+// holds or retires. Such commands go before others that wait for the same stream.
 func RemovesPower(c Command) bool {
 	switch c := c.(type) {
 	case SetMachineEnabled:
@@ -94,7 +96,7 @@ func RemovesPower(c Command) bool {
 		return !c.Enabled
 	case SetTriggerEnabled:
 		return !c.Enabled
-	case RevokeToken, RotateServerKey, CancelDeployment, SetHold, DeleteAccess,
+	case RevokeToken, RotateServerKey, CancelDeployment, SetHold, RetireRelease, DeleteAccess,
 		DeleteMachine, DeleteProject, DeleteTrigger, DeleteEnvironment, DeletePolicy:
 		return true
 	}

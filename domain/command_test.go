@@ -195,9 +195,9 @@ func TestCommandContentIncludesExplicitZeros(t *testing.T) {
 func TestCommandsThatRemovePowerAreListed(t *testing.T) {
 	removes := []string{"machine.delete", "machine.set-enabled", "project.delete", "project.set-enabled",
 		"trigger.delete", "trigger.set-enabled", "environment.delete", "policy.delete", "token.revoke",
-		"deployment.cancel", "hold.set", "log.rotate-server-key", "access.delete"}
+		"deployment.cancel", "hold.set", "release.retire", "log.rotate-server-key", "access.delete"}
 	others := []string{"machine.apply", "machine.connect", "machine.disconnect", "machine.report-health",
-		"project.apply", "trigger.apply", "release.create", "deployment.deploy", "deployment.roll-back",
+		"project.apply", "trigger.apply", "release.create", "release.restore", "deployment.deploy", "deployment.roll-back",
 		"deployment.retry", "deployment.retry-parts", "pin.set", "pin.lift", "hold.lift", "part.claim", "part.end",
 		"environment.apply",
 		"policy.apply", "token.create", "token.use", "token.register-verifier", "stream.clear", "log.accept-restore", "machine.report-lost-state",

@@ -93,8 +93,8 @@ type (
 		Reason      string  `json:"reason,omitempty"`
 		Origin
 	}
-	// Retry queues a narrowed deployment of the release that the machine's last attempt did not finish, or else of the
-	// wanted release.
+	// Retry queues a narrowed deployment of the release that the machine's last attempt did not finish, or of the wanted
+	// release if no attempt is unfinished or its release is retired.
 	Retry struct {
 		Project string `json:"project"`
 		Machine string `json:"machine"`
@@ -209,6 +209,9 @@ func (c Deploy) check(w World) (*Project, *Rejection) {
 		return nil, notFound("project %s has no release %.140q", c.Project, c.Release).
 			hint("create it with `drover release create %s VERSION`", c.Project)
 	}
+	if r := p.checkNotRetired(c.Release); r != nil {
+		return nil, r
+	}
 	if !w.Environment(c.Environment) {
 		return nil, environmentNotFound(c.Environment)
 	}
@@ -300,10 +303,13 @@ func (c Rollback) Decide(w World) ([]Event, *Rejection) {
 		return nil, environmentNotFound(c.Environment)
 	}
 	release, reason := c.Release, "rollback"
-	if s := p.Environments[c.Environment]; s != nil && release == "" {
-		release = s.RollbackTo()
+	if release == "" {
+		release = p.RollbackTo(c.Environment)
 	}
 	if release == "" {
+		if retired := p.Environments[c.Environment].rollbackTo(nil); retired != "" {
+			return nil, p.checkNotRetired(retired)
+		}
 		return nil, conflict("project %s has no release to roll back to in %s", c.Project, c.Environment).
 			hint("a rollback needs an earlier environment-wide deployment that succeeded")
 	}
@@ -324,7 +330,7 @@ func (c Retry) Decide(w World) ([]Event, *Rejection) {
 		return nil, machineNotFound(c.Machine)
 	}
 	release := w.Unfinished(c.Project, c.Machine)
-	if release == "" {
+	if _, retired := w.Project(c.Project).Retired[release]; release == "" || retired {
 		release = w.Wanted(c.Project, c.Machine)
 	}
 	if release == "" {
@@ -344,6 +350,9 @@ func (c SetPin) Decide(w World) ([]Event, *Rejection) {
 	if p.Releases[c.Release] == nil {
 		return nil, notFound("project %s has no release %.140q", c.Project, c.Release).
 			hint("`drover get releases --project %s` lists them", c.Project)
+	}
+	if r := p.checkNotRetired(c.Release); r != nil {
+		return nil, r
 	}
 	if !w.Environment(c.Environment) {
 		return nil, environmentNotFound(c.Environment)

@@ -179,6 +179,18 @@ func describeReleaseCreated(e ReleaseCreated, d *Description) {
 	d.Sentence = fmt.Sprintf("release %s created", e.Version)
 }
 
+func describeReleaseRetired(e ReleaseRetired, d *Description) {
+	d.Origin, d.Subject.Release = e.Origin, e.Release
+	d.Details += " " + e.Release + InParentheses(e.Reason)
+	d.Sentence = fmt.Sprintf("release %s retired%s", e.Release, InParentheses(e.Reason))
+}
+
+func describeReleaseRestored(e ReleaseRestored, d *Description) {
+	d.Origin, d.Subject.Release = e.Origin, e.Release
+	d.Details += " " + e.Release + InParentheses(e.Reason)
+	d.Sentence = fmt.Sprintf("release %s restored%s", e.Release, InParentheses(e.Reason))
+}
+
 func describeDeploymentQueued(e DeploymentQueued, d *Description) {
 	d.Origin, d.Subject.Environment, d.Subject.Release = e.Origin, e.Environment, e.Release
 	d.Details += " " + e.Release + " → " + e.Environment

@@ -16,6 +16,8 @@
 //	conditions.go       what agents report about their machines, such as a full disk
 //	project.go          projects: triggers, releases, deployments by environment
 //	project_commands.go commands for projects, triggers and releases
+//	release_details.go  what a release has beside the copy of its project
+//	retire.go           commands that retire and restore releases
 //	deploy.go           commands for deployments, rollbacks, retries, pins and holds
 //	repair.go           the command that retries the failed or skipped machines of a deployment
 //	part.go             commands of agents: claim a part, report its end

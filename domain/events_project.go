@@ -63,6 +63,19 @@ type (
 		URL        string            `json:"url,omitempty"`    // where to read more
 		Origin
 	}
+	// ReleaseRetired makes a release undeployable. It is in the stream of the project, like the deployments that it
+	// forbids.
+	ReleaseRetired struct {
+		Release string `json:"release"`
+		Reason  string `json:"reason"`
+		Origin
+	}
+	// ReleaseRestored makes a retired release deployable again.
+	ReleaseRestored struct {
+		Release string `json:"release"`
+		Reason  string `json:"reason,omitempty"`
+		Origin
+	}
 	// DeploymentQueued creates a deployment, whose id is the event id. An environment-wide deployment has a part for
 	// each machine in scope at the position of the event, except the machines in Exclude. A deployment of a person ends
 	// all unclaimed parts of the project on the same machines.
@@ -275,6 +288,8 @@ func (TriggerEnabled) event()      {}
 func (TriggerDisabled) event()     {}
 func (TriggerDeleted) event()      {}
 func (ReleaseCreated) event()      {}
+func (ReleaseRetired) event()      {}
+func (ReleaseRestored) event()     {}
 func (DeploymentQueued) event()    {}
 func (PartsReleased) event()       {}
 func (PartsWithdrawn) event()      {}

@@ -125,6 +125,8 @@ func TestTableOfNeedsListsEveryCommand(t *testing.T) {
 		"trigger.set-enabled":    SetTriggerEnabled{Project: "shop", Name: "joins"},
 		"trigger.delete":         DeleteTrigger{Project: "shop", Name: "joins"},
 		"release.create":         CreateRelease{Project: "shop"},
+		"release.retire":         RetireRelease{Project: "shop"},
+		"release.restore":        RestoreRelease{Project: "shop"},
 		"deployment.deploy":      Deploy{Project: "shop", Environment: "production"},
 		"deployment.roll-back":   Rollback{Project: "shop", Environment: "production"},
 		"deployment.retry":       Retry{Project: "shop", Machine: "web-09"},

@@ -144,6 +144,12 @@ func (c DeleteTrigger) Needs(w World) []Need {
 // Needs returns what the command needs. A release has no effect before it is deployed, so it concerns no environment.
 func (c CreateRelease) Needs(World) []Need { return in(ReleaseVerb, c.Project, "") }
 
+// Needs returns what the command needs: nobody can deploy the release afterwards, in no environment.
+func (c RetireRelease) Needs(World) []Need { return in(DeployVerb, c.Project, All) }
+
+// Needs returns what the command needs.
+func (c RestoreRelease) Needs(World) []Need { return in(DeployVerb, c.Project, All) }
+
 // Needs returns what the command needs.
 func (c Deploy) Needs(World) []Need { return in(DeployVerb, c.Project, c.Environment) }
 

@@ -16,6 +16,8 @@ type Project struct {
 	Releases    map[string]*Release
 	// Versions lists the releases in the order of their creation.
 	Versions []string
+	// Retired contains the releases that cannot be deployed, by version.
+	Retired map[string]ReleaseRetired
 	// Environments maps environments to the project's state there.
 	Environments map[string]*EnvironmentState
 }
@@ -88,9 +90,17 @@ func (s *EnvironmentState) succeeded() int {
 	return -1
 }
 
-// RollbackTo returns the release that a rollback deploys, or an empty string. While the environment's release is not
-// the last one that was deployed, a rollback returns to it. Otherwise it returns to the release before it.
-func (s *EnvironmentState) RollbackTo() string {
+// RollbackTo returns the release that a rollback of an environment deploys, or an empty string. While the environment's
+// release is not the last one that was deployed, a rollback returns to it. Otherwise it returns to the release before it
+// that is not retired.
+func (p *Project) RollbackTo(environment string) string {
+	return p.Environments[environment].rollbackTo(p.Retired)
+}
+
+func (s *EnvironmentState) rollbackTo(retired map[string]ReleaseRetired) string {
+	if s == nil {
+		return ""
+	}
 	good := s.succeeded()
 	if good < 0 {
 		return ""
@@ -100,7 +110,8 @@ func (s *EnvironmentState) RollbackTo() string {
 		return release
 	}
 	for i := good - 1; i >= 0; i-- {
-		if w := s.History[i]; w.State == DeploymentSucceeded && w.Release != release {
+		w := s.History[i]
+		if _, skip := retired[w.Release]; !skip && w.State == DeploymentSucceeded && w.Release != release {
 			return w.Release
 		}
 	}
@@ -138,6 +149,7 @@ func (p *Project) openIn(environment string) *WideDeployment {
 // NewProject returns an empty project.
 func NewProject(name string) *Project {
 	return &Project{Name: name, Triggers: map[string]*Trigger{}, Releases: map[string]*Release{},
+		Retired:      map[string]ReleaseRetired{},
 		Environments: map[string]*EnvironmentState{}}
 }
 
@@ -198,6 +210,10 @@ func (p *Project) Evolve(id ID, e Event) error {
 		delete(p.Triggers, e.Trigger)
 	case ReleaseCreated:
 		p.addRelease(e)
+	case ReleaseRetired:
+		p.Retired[e.Release] = e
+	case ReleaseRestored:
+		delete(p.Retired, e.Release)
 	case DeploymentQueued:
 		return p.queue(id, e)
 	case DeploymentEnded:

@@ -266,7 +266,7 @@ func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 			return nil, conflict("release %s of project %s already exists with other content: %s", c.Version, c.Project, joinAnd(other)).
 				hint("releases are immutable: create another version")
 		}
-		return nil, nil
+		return nil, p.checkNotRetired(c.Version)
 	}
 	if len(p.Settings.Steps) == 0 {
 		return nil, conflict("project %s has no steps to release", c.Project).hint("add steps and apply the project")

@@ -52,6 +52,8 @@ type World interface {
 	Unfinished(project, machine string) string
 	// Deployment returns an open or ended deployment.
 	Deployment(id ID) *DeploymentFacts
+	// OpenDeploymentOf returns a deployment of a release that has not ended, or the zero ID.
+	OpenDeploymentOf(project, release string) ID
 	// Repairable returns what a retry would do with the machines of an ended deployment: those whose part failed or was
 	// lost, those on which no part started, or both.
 	Repairable(deployment ID, failed, skipped bool) RepairFacts

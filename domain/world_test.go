@@ -353,6 +353,15 @@ func (w *testWorld) Unfinished(project, machine string) string {
 }
 func (w *testWorld) Deployment(id ID) *DeploymentFacts { return w.deployments[id] }
 
+func (w *testWorld) OpenDeploymentOf(project, release string) ID {
+	for id, d := range w.deployments {
+		if d.Project == project && !d.Ended && d.Queued != nil && d.Queued.Release == release {
+			return id
+		}
+	}
+	return ID{}
+}
+
 func (w *testWorld) Repairable(id ID, _, _ bool) RepairFacts { return w.repairs[id] }
 
 func (w *testWorld) HasMachines(string, string, []string) bool { return w.inScope }

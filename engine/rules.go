@@ -26,7 +26,7 @@ import (
 //	   limits the parts on its machines; limits of deployments are percentages too; a deployment can succeed with
 //	   failures; a machine whose agent reports that it cannot start parts gets no automatic deployment, and uses up no
 //	   attempt; a repair continues the deployment that it retries; a pin stops deployments of other releases; a later
-//	   cancellation of a deployment sets no holds
+//	   cancellation of a deployment sets no holds; a retired release is not deployed
 const DecisionVersion = 7
 
 // Rules are the folds and deciders of an engine. Servers of one log that have equal rules make equal decisions. A new

@@ -25,8 +25,18 @@ type Release struct {
 	CreatedAt    time.Time `json:"createdAt"`
 	CreatedBy    string    `json:"createdBy,omitempty"` // the person, token or component that created it
 	Position     string    `json:"position"`            // of its creation in the log
+	// Retired is set if the release cannot be deployed.
+	Retired *Retirement `json:"retired,omitempty"`
 	// Spec is the content. Lists leave it out.
 	Spec *ReleaseSpec `json:"spec,omitempty"`
+}
+
+// Retirement says why, when and by whom a release was retired.
+type Retirement struct {
+	Reason   string    `json:"reason"`
+	At       time.Time `json:"at"`
+	By       string    `json:"by,omitempty"`
+	Position string    `json:"position"`
 }
 
 // ReleaseSpec is the content of a release.
@@ -83,6 +93,10 @@ func release(p *projections.Project, version string, names Names) Release {
 	shown.Notes, shown.Commit, shown.URL = r.Notes, r.Commit, r.URL
 	created := p.Created[version]
 	shown.CreatedAt, shown.CreatedBy, shown.Position = created.Time.UTC(), names.Who(r.Origin), created.Position.String()
+	if retired, ok := p.Retired[version]; ok {
+		at := p.RetiredAt[version]
+		shown.Retired = &Retirement{retired.Reason, at.Time.UTC(), names.Who(retired.Origin), at.Position.String()}
+	}
 	for _, step := range r.Steps {
 		shown.Steps = append(shown.Steps, step.Name)
 	}
@@ -96,8 +110,12 @@ func release(p *projections.Project, version string, names Names) Release {
 
 // ReleasesTable returns the output of `get releases`.
 func ReleasesTable(list []Release) Table {
-	return table("PROJECT VERSION STEPS ENVIRONMENTS", list, func(r Release) []string {
-		return []string{r.Project, r.Version, joined(r.Steps), joined(r.Environments)}
+	return table("PROJECT VERSION STEPS ENVIRONMENTS RETIRED", list, func(r Release) []string {
+		retired := "-"
+		if r.Retired != nil {
+			retired = r.Retired.Reason
+		}
+		return []string{r.Project, r.Version, joined(r.Steps), joined(r.Environments), retired}
 	})
 }
 
@@ -108,6 +126,7 @@ func ReleaseText(r Release) string {
 		{"release", r.Version}, {"project", r.Project},
 		{"created", fmt.Sprintf("%s (#%s)%s", instant(&r.CreatedAt), r.Position, byText(r.CreatedBy))},
 		{"commit", r.Commit}, {"url", r.URL}, {"wanted in", strings.Join(r.Environments, ", ")},
+		{"retired", retiredText(r.Retired)},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(&b, "%-12s %s\n", row[0], Line(row[1]))
@@ -117,6 +136,14 @@ func ReleaseText(r Release) string {
 		b.WriteString("\nnotes\n" + indent(r.Notes))
 	}
 	return b.String()
+}
+
+// retiredText is empty for a release that is not retired.
+func retiredText(r *Retirement) string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (#%s)%s: %s", instant(&r.At), r.Position, byText(r.By), r.Reason)
 }
 
 func byText(who string) string { return choose(who == "", "", " by "+who) }

@@ -32,6 +32,7 @@ var sentences = map[triggers.Reason]func(subject) string{
 	triggers.DeploymentRunning:  subject.deploymentRunning,
 	triggers.Held:               subject.held,
 	triggers.UpToDate:           subject.upToDate,
+	triggers.ReleaseRetired:     subject.releaseRetired,
 	triggers.RolesDisagree:      subject.rolesDisagree,
 	triggers.MachineUnavailable: subject.unavailable,
 	triggers.MachineBlocked:     subject.blocked,
@@ -101,6 +102,17 @@ func (a subject) outOfScope() string {
 	}
 	return fmt.Sprintf("Machine %s is out of scope: %s, and project %s requires %s; change either "+
 		"to bring it into scope.", a.m.Name, hasRoles(a.m.Roles), a.p.Name, requiredRoles(a.p.Settings.Roles))
+}
+
+func (a subject) releaseRetired() string {
+	retired := a.p.Retired[a.verdict.Release]
+	if a.m.Hold(a.p.Name) == nil {
+		return fmt.Sprintf("Release %s, which is wanted, is retired%s; deploy another release.", a.verdict.Release,
+			domain.InParentheses(retired.Reason))
+	}
+	return fmt.Sprintf("Machine %s is held at release %s, which is retired%s; run `drover unhold %s --project %s`, or "+
+		"`drover release restore %s %s` to make it deployable again.", a.m.Name, a.verdict.Release,
+		domain.InParentheses(retired.Reason), a.m.Name, a.p.Name, a.p.Name, a.verdict.Release)
 }
 
 func (a subject) rolesDisagree() string {

@@ -126,6 +126,11 @@ func TestWhyExplainsTheVerdictAndWhatWouldChangeIt(t *testing.T) {
 		}, "retries-exhausted", []string{"3 times", "drover retry web-01 --project shop"}},
 		"retry": {func(l *projectionstest.History) { l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed) },
 			"retry", []string{"tried once"}},
+		"retired": {func(l *projectionstest.History) {
+			l.Add("project/shop", domain.HoldSet{Machine: "web-01", Release: "1.0", Instance: domain.ID{9}},
+				domain.ReleaseRetired{Release: "1.0", Reason: "it leaks"})
+		}, "release-retired", []string{"held at release 1.0, which is retired (it leaks)", "drover unhold web-01 --project shop",
+			"drover release restore shop 1.0"}},
 		"not released": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineChanged{Environment: "staging"})
 		}, "nothing-released", []string{"drover deploy shop VERSION --to staging"}},
@@ -178,7 +183,8 @@ func full(t *testing.T) *projectionstest.History {
 		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, Origin: domain.By("ann")},
 		domain.PinLifted{Environment: "production", Reason: "expired"},
 		domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab"},
-		domain.HoldLifted{Machine: "web-01", Reason: "lifted"})
+		domain.HoldLifted{Machine: "web-01", Reason: "lifted"},
+		domain.ReleaseRetired{Release: "0.9", Reason: "mistyped"}, domain.ReleaseRestored{Release: "0.9"})
 	l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 	bounded := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
 		Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: domain.Count(1)}

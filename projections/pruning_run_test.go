@@ -236,7 +236,7 @@ func (s *simulation) deployment() domain.ID {
 func (s *simulation) otherCommand() domain.Command {
 	project, environment, machine := pick(s, projects), pick(s, environments), pick(s, machines)
 	until := s.clock.Add(time.Hour).In(time.FixedZone("", 7200))
-	switch s.IntN(12) {
+	switch s.IntN(13) {
 	case 0:
 		return domain.SetPin{Project: project, Release: pick(s, releases), Environment: environment,
 			Until: pick(s, []*time.Time{nil, &until})}
@@ -262,6 +262,11 @@ func (s *simulation) otherCommand() domain.Command {
 		return domain.ApplyMachine{Name: machine, Environment: environment,
 			Roles:  pick(s, [][]string{nil, {"web"}, {"db", "web"}}),
 			Policy: pick(s, []string{"", "checked"})}
+	case 11:
+		if s.oneIn(2) {
+			return domain.RestoreRelease{Project: project, Release: pick(s, releases)}
+		}
+		return domain.RetireRelease{Project: project, Release: pick(s, releases), Reason: "wrong"}
 	case 10:
 		return domain.ApplyProject{Name: project, Settings: s.settings()}
 	default:

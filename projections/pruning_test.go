@@ -263,11 +263,12 @@ func (r *report) installed(v *projections.View, i *projections.Installed) {
 }
 
 func (r *report) project(p *projections.Project) {
-	r.add("%s waiting=%v sweep=%v open=%v", p.Name, p.Waiting(), p.Sweep(), ids(p.Open))
+	r.add("%s waiting=%v sweep=%v open=%v retired=%v at=%v", p.Name, p.Waiting(), p.Sweep(), ids(p.Open), p.Retired,
+		p.RetiredAt)
 	for _, name := range slices.Sorted(maps.Keys(p.Environments)) {
 		e := p.Environments[name]
 		r.add("  %s released=%d wide=%v %s origin=%s rollback to %s", name, p.Released(name), p.HasOpenWide(name),
-			asJSON(e), e.Origin(), e.RollbackTo())
+			asJSON(e), e.Origin(), p.RollbackTo(name))
 	}
 }
 

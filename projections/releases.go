@@ -23,6 +23,8 @@ type Project struct {
 	PinnedTime map[string]time.Time
 	// Created is when each release was created. It is only shown.
 	Created map[string]Moment
+	// RetiredAt is when each retired release was retired. It is only shown.
+	RetiredAt map[string]Moment
 	// WantedSince is the position at which what each environment wants last changed, or a deployment last confirmed it.
 	WantedSince map[string]eventlog.Position
 	// Gone is set after the project was deleted. Its open deployments only finish their claimed parts.
@@ -85,10 +87,15 @@ func (v *View) foldProject(name string, f Fact) error {
 	switch e := f.Event.(type) {
 	case domain.ReleaseCreated:
 		p.created(e.Version, f)
+	case domain.ReleaseRetired:
+		p.RetiredAt[e.Release] = Moment{f.Position, f.Time}
+	case domain.ReleaseRestored:
+		delete(p.RetiredAt, e.Release)
 	case domain.ProjectDeleted:
 		v.deleteProject(p, f)
 	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
 		v.cleanUps.dropCandidates(func(c *Candidate) bool { return c.Project == p && p.Triggers[c.Trigger] == nil })
+		p.dropTaken()
 		v.listenerIndex = listenerIndex{}
 		v.dropRedeploys(p)
 		v.settleProject(p)
@@ -151,6 +158,16 @@ func (v *View) dropRedeploys(p *Project) {
 	v.cleanUps.candidatesOf(p, drop)
 }
 
+// dropTaken drops the candidates of deleted triggers that open parts have taken. Otherwise a part that ends without a
+// success would open them again for another trigger of the same name, which counts only later events (law 19).
+func (p *Project) dropTaken() {
+	for _, d := range p.Open {
+		for _, part := range d.Parts {
+			part.candidates = orNil(slices.DeleteFunc(part.candidates, func(c Candidate) bool { return p.Triggers[c.Trigger] == nil }))
+		}
+	}
+}
+
 // switchTrigger folds the enabling or disabling of a trigger. It settles the machines with a candidate of the trigger:
 // the sweep looks at a machine only if all its candidates are of disabled triggers.
 func (v *View) switchTrigger(p *Project, trigger string) {
@@ -194,7 +211,7 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 	}
 	p := &Project{Project: *domain.NewProject(name), Defined: f.Position, Enabled: f.Position,
 		sweep: map[string]*Machine{}, released: map[string]int{}, PinnedTime: map[string]time.Time{},
-		Created: map[string]Moment{}, WantedSince: map[string]eventlog.Position{}}
+		Created: map[string]Moment{}, RetiredAt: map[string]Moment{}, WantedSince: map[string]eventlog.Position{}}
 	if err := p.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}

@@ -203,6 +203,17 @@ func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {
 		Cancelled: d.Cancelled, State: d.State, Queued: &d.Facts}
 }
 
+func (w world) OpenDeploymentOf(project, release string) domain.ID {
+	if p := w.v.Projects[project]; p != nil {
+		for _, d := range p.Open {
+			if d.Release == release {
+				return d.ID
+			}
+		}
+	}
+	return domain.ID{}
+}
+
 func (w world) HasMachines(project, environment string, roles []string) bool {
 	p := w.v.Projects[project]
 	return p != nil && slices.ContainsFunc(w.v.MachinesIn(environment), func(m *Machine) bool {

@@ -67,10 +67,10 @@
 //	include FILE             runs the blocks of another file
 //	expect MACHINE… WHAT…    fails unless each machine is as expected (see below); a machine can be a range or a
 //	                         pattern such as web-*
-//	do                       runs commands, one on each line: HH:MM:SS and a command of the command line: release create,
-//	                         deploy, rollback, retry, cancel, pin, unpin, hold, unhold, machine|project|trigger
-//	                         enable|disable, machine reimage, delete, log clear, log accept-restore; also
-//	                         again, which sends the previous command again with the same id
+//	do                       runs commands, one on each line: HH:MM:SS and a command of the command line: release
+//	                         create|retire|restore, deploy, rollback, retry, cancel, pin, unpin, hold, unhold,
+//	                         machine|project|trigger enable|disable, machine reimage, delete, log clear, log
+//	                         accept-restore; also again, which sends the previous command again with the same id
 //	report                   agents act, one on each line: HH:MM:SS, the machine, and a keyword (see below)
 //	events                   appends events as another server would, one on each line: HH:MM:SS, the event's name and the
 //	                         machine; PartClaimed and PartEnded also name the deployment. Raw STREAM TYPE JSON appends

@@ -35,7 +35,7 @@ func TestErrorsNameThePositionAndAHint(t *testing.T) {
 		"tick 09:00:00 server=a/b\n":                        `unknown server`,
 		"do\nlater deploy shop 1.0\n":                       `a.txt:2: invalid time "later"`,
 		"do\n09:00:00\n":                                    `a.txt:2: nothing follows the time`,
-		"do\n09:00:00 deplo shop 1.0\n":                     `a.txt:2: unknown command "deplo shop" (use one of: release create, deploy,`,
+		"do\n09:00:00 deplo shop 1.0\n":                     `a.txt:2: unknown command "deplo shop" (use one of: release create, release retire,`,
 		"do\n09:00:00 deploy shop\n":                        `an argument is missing (usage: deploy PROJECT VERSION --to`,
 		"do\n09:00:00 deploy shop 1.0\n":                    `--to is missing`,
 		"do\n09:00:00 deploy shop 1.0 --to\n":               `--to needs a value`,

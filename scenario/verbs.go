@@ -22,6 +22,13 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"release create PROJECT VERSION --variable NAME=VALUE… --notes TEXT --commit SHA --url URL", releaseCommand},
+		{"release retire PROJECT VERSION --reason TEXT", func(w *words) domain.Command {
+			return domain.RetireRelease{Project: w.arg(0), Release: w.arg(1), Reason: w.flag("reason"), Origin: domain.By(by)}
+		}},
+		{"release restore PROJECT VERSION --reason TEXT", func(w *words) domain.Command {
+			return domain.RestoreRelease{Project: w.arg(0), Release: w.arg(1), Reason: w.flag("reason"),
+				Origin: domain.By(by)}
+		}},
 		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --role R… --only-behind --max-parallel N" +
 			" --stop-after-failures N --max-failures N --healthy-for DURATION --waves SIZES --pause DURATION", deployCommand},
 		{"rollback PROJECT --to ENVIRONMENT --to-release VERSION --reason TEXT --max-parallel N", rollbackCommand},

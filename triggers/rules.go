@@ -32,6 +32,7 @@ const (
 	DeploymentRunning  Reason = "deployment-running"
 	Held               Reason = "held"
 	UpToDate           Reason = "up-to-date"
+	ReleaseRetired     Reason = "release-retired"
 	RolesDisagree      Reason = "roles-disagree"
 	MachineUnavailable Reason = "machine-unavailable"
 	MachineBlocked     Reason = "machine-blocked"
@@ -84,6 +85,8 @@ var rules = []rule{
 	{Wait, Held, func(c Case) bool { return c.Machine.HoldApplies(c.Project.Name) }},
 	// Law 8: only a machine that is behind gets a deployment, unless a redeploy is due.
 	{None, UpToDate, func(c Case) bool { return !c.behind() && !c.redeployDue() }},
+	// A hold can want a retired release, for a new instance of its machine. A person could not deploy it either.
+	{Wait, ReleaseRetired, Case.releaseRetired},
 	// Two roles of the machine disagree on a variable of the release: any choice between them would be arbitrary.
 	{Wait, RolesDisagree, Case.rolesDisagree},
 	// Law 9: the end state decides whether a machine is eligible, whatever the balance of the batch.
@@ -204,6 +207,11 @@ func (c Case) blocked() bool {
 func (c Case) healthUnknown() bool {
 	ok, _ := c.View.Deployable(c.Machine)
 	return !ok
+}
+
+func (c Case) releaseRetired() bool {
+	_, retired := c.Project.Retired[c.View.Wanted(c.Project, c.Machine)]
+	return retired
 }
 
 func (c Case) rolesDisagree() bool {

@@ -47,12 +47,14 @@ var argumentNames = map[string][]completer{
 	"trigger disable":         {ofKind(&triggerKind)},
 	"release create":          {ofKind(&projectKind)},
 	"release show":            {ofKind(&projectKind), releasesOf},
-	"deploy":                  {ofKind(&projectKind), releasesOf},
+	"release retire":          {ofKind(&projectKind), deployableOf},
+	"release restore":         {ofKind(&projectKind), retiredOf},
+	"deploy":                  {ofKind(&projectKind), deployableOf},
 	"rollback":                {ofKind(&projectKind)},
 	"cancel":                  {openDeployments},
 	"retry":                   {machinesOrDeployments},
 	"logs":                    {ofKind(&deploymentKind), machinesOf},
-	"pin":                     {ofKind(&projectKind), releasesOf},
+	"pin":                     {ofKind(&projectKind), deployableOf},
 	"unpin":                   {ofKind(&projectKind)},
 	"hold":                    {ofKind(&machineKind)},
 	"unhold":                  {ofKind(&machineKind)},
@@ -246,13 +248,28 @@ func ofFirst(q *completion) []string {
 
 // releasesOf completes the versions of the project that the first argument names, newest first.
 func releasesOf(q *completion) []string {
+	return q.releases(func(explain.Release) bool { return true })
+}
+
+// deployableOf completes those of them that are not retired, and retiredOf the retired ones.
+func deployableOf(q *completion) []string {
+	return q.releases(func(r explain.Release) bool { return r.Retired == nil })
+}
+
+func retiredOf(q *completion) []string {
+	return q.releases(func(r explain.Release) bool { return r.Retired != nil })
+}
+
+func (q *completion) releases(complete func(explain.Release) bool) []string {
 	var list explain.List[explain.Release]
 	if !q.get(client.Path("releases"), query("project", q.args[0], "limit", "5000"), &list) {
 		return nil
 	}
 	var versions []string
 	for _, r := range slices.Backward(list.Items) {
-		versions = append(versions, r.Version)
+		if complete(r) {
+			versions = append(versions, r.Version)
+		}
 	}
 	return versions
 }

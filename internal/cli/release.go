@@ -14,9 +14,9 @@ import (
 )
 
 func releaseVerb(a *app) *cobra.Command {
-	return parent("release", "Create and show releases",
+	return parent("release", "Create, show and retire releases",
 		"A release is an immutable copy of the steps and variables of a project, under a version.",
-		releaseCreateVerb(a), releaseShowVerb(a))
+		releaseCreateVerb(a), releaseShowVerb(a), releaseRetireVerb(a), releaseRestoreVerb(a))
 }
 
 // releaseRequest is the body of POST /projects/NAME/releases.
@@ -89,6 +89,50 @@ func releaseShowVerb(a *app) *cobra.Command {
 			return a.printRaw(text)
 		},
 	}.command()
+}
+
+func releaseRetireVerb(a *app) *cobra.Command {
+	var reason string
+	cmd := verb{
+		exits: writeExits(exits{exitMissing: "the project or release does not exist",
+			exitConflict: "the release is wanted or pinned in an environment, or it is being deployed"}),
+		use: "retire PROJECT VERSION --reason TEXT", short: "Make a release undeployable",
+		long: "Retire a release, for example because its version is mistyped or its steps are wrong. It stays in\n" +
+			"lists and in the event log, but it cannot be deployed, pinned or rolled back to. `drover rollback`\n" +
+			"skips it. Machines that have the release keep it.\n\n" +
+			"A release that is wanted or pinned in an environment, or that is being deployed, cannot be retired.\n" +
+			"`drover release restore` makes a retired release deployable again.",
+		example: `drover release retire shop 14.3 --reason "mistyped: this is 1.4.3"`,
+		run: func(ctx context.Context, args []string) error {
+			written, err := a.command(ctx, client.Path(releaseKind.plural, args[0], args[1], "retire"),
+				map[string]string{"reason": reason})
+			if err != nil {
+				return err
+			}
+			return a.wrote(written, "release "+args[1]+" of "+args[0]+" is retired")
+		},
+	}.command()
+	cmd.Flags().StringVar(&reason, "reason", "", "say why nobody should deploy it: `TEXT`")
+	return cmd
+}
+
+func releaseRestoreVerb(a *app) *cobra.Command {
+	var reason string
+	yes := &consent{app: a}
+	cmd := verb{
+		exits: writeExits(exits{exitMissing: "the project or release does not exist"}),
+		use:   "restore PROJECT VERSION", short: "Make a retired release deployable again",
+		long: "Make a retired release deployable again, for example because another one was meant. A machine\n" +
+			"that is held at the release and was replaced since can get it." + consentHelp,
+		example: `drover release restore shop 1.4.3 --reason "retired the wrong one"`,
+		run: func(ctx context.Context, args []string) error {
+			return a.postPrinting(ctx, yes, client.Path(releaseKind.plural, args[0], args[1], "restore"),
+				map[string]string{"reason": reason}, "release "+args[1]+" of "+args[0]+" is deployable")
+		},
+	}.command()
+	cmd.Flags().StringVar(&reason, "reason", "", "record this `TEXT` in the event log as the reason")
+	yes.flag(cmd)
+	return cmd
 }
 
 // describeRelease returns what a release contains as text.

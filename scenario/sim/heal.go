@@ -179,6 +179,9 @@ func (p *cluster) checkAtRest() {
 		if verdict.Reason == triggers.MadeUnhealthy && p.ledger.madeUnhealthy(a, h) {
 			continue
 		}
+		if verdict.Reason == triggers.ReleaseRetired && p.ledger.wantsRetired(a, h) {
+			continue
+		}
 		if !slices.Contains(restingReasons, verdict.Reason) {
 			p.violate("law 2: nothing is forgotten", "%s of %s still waits for %s although the cluster is idle", verdict.Machine,
 				verdict.Project, verdict.Reason)
@@ -198,7 +201,7 @@ func (p *cluster) checkAtRest() {
 func (p *cluster) mustBeUpToDate(a *projectState, h *machineState) bool {
 	if !p.ledger.environments[h.Environment] || !inScope(h, h.Environment, a.settings.Roles) ||
 		p.ledger.wanted(a, h) == "" || p.ledger.heldHere(a, h) ||
-		p.ledger.madeUnhealthy(a, h) {
+		p.ledger.madeUnhealthy(a, h) || p.ledger.wantsRetired(a, h) {
 		return false
 	}
 	for _, r := range a.triggers {

@@ -21,6 +21,31 @@ func (l *ledger) checkPerson(w *deploymentState) {
 	}
 }
 
+// retiredLaw is law 16 for releases.
+const retiredLaw = "law 16: what a person retired stays so"
+
+// checkDeployable checks that a release that is deployed or pinned is not retired.
+func (l *ledger) checkDeployable(a *projectState, release string) {
+	if a.retired[release] {
+		l.cluster.violate(retiredLaw, "%s of %s was queued or pinned", release, a.name)
+	}
+}
+
+// checkRetired checks that no machine can get a release that is being retired, except for holds.
+func (l *ledger) checkRetired(a *projectState, release string) {
+	for _, environment := range environments {
+		if a.release(environment) == release || a.pins[environment] == release {
+			l.cluster.violate(retiredLaw, "%s of %s was retired, although it is wanted in %s", release, a.name, environment)
+		}
+	}
+	for _, w := range a.deployments {
+		if w.Release == release && w.ended == "" {
+			l.cluster.violate(retiredLaw, "%s of %s was retired during %s", release, a.name,
+				l.cluster.transcript.deployment(w.id))
+		}
+	}
+}
+
 // applyStart records the start of a server, possibly with newer rules than all before.
 func (l *ledger) applyStart(rec eventlog.Recorded, fact domain.Event) {
 	l.watch.starts[domain.ID(rec.ID)] = rec.Position

@@ -145,6 +145,11 @@ func (l *ledger) behind(a *projectState, h *machineState) bool {
 	return wanted != "" && (dirty || l.actual(a, h) != wanted)
 }
 
+// wantsRetired reports whether a hold wants a release that is retired, so that automation waits.
+func (l *ledger) wantsRetired(a *projectState, h *machineState) bool {
+	return a.retired[l.wanted(a, h)]
+}
+
 // madeUnhealthy reports whether the machine has been unhealthy since it tried the wanted release.
 func (l *ledger) madeUnhealthy(a *projectState, h *machineState) bool {
 	last := l.installation(a, h).last

@@ -101,6 +101,7 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 	if l.deployments[domain.ID(rec.ID)] != nil {
 		l.cluster.violate("law 12: a record is never reused", "%s was queued twice", domain.ID(rec.ID))
 	}
+	l.checkDeployable(a, e.Release)
 	w := &deploymentState{DeploymentQueued: e, id: domain.ID(rec.ID), project: a, queued: rec.Position,
 		covers: map[string]bool{}, shares: map[string]*share{}, parts: map[string]*partState{}}
 	if w.person() {

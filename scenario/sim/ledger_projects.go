@@ -17,6 +17,7 @@ type projectState struct {
 	gone        bool
 	triggers    map[string]*triggerState
 	releases    map[string][]domain.Step
+	retired     map[string]bool
 	pins        map[string]string
 	deployments []*deploymentState // in the order they were queued
 	// triggersChanged is set once a trigger was switched, changed or deleted.
@@ -67,7 +68,7 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 	a := l.projects[name]
 	if e, ok := fact.(domain.ProjectDefined); ok && a == nil {
 		a = &projectState{name: name, created: rec.Position, incarnation: domain.ID(rec.ID), settings: e.Settings,
-			triggers: map[string]*triggerState{}, releases: map[string][]domain.Step{}, pins: map[string]string{}}
+			triggers: map[string]*triggerState{}, releases: map[string][]domain.Step{}, retired: map[string]bool{}, pins: map[string]string{}}
 		l.projects[name] = a
 	}
 	if a == nil {
@@ -112,6 +113,11 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 		l.applyLift(a, e)
 	case domain.DeploymentQueued:
 		l.applyQueued(a, e, rec)
+	case domain.ReleaseRetired:
+		l.checkRetired(a, e.Release)
+		a.retired[e.Release] = true
+	case domain.ReleaseRestored:
+		delete(a.retired, e.Release)
 	default:
 		a.applyTrigger(rec.Position, fact)
 		l.applyDeployment(fact)

@@ -89,6 +89,7 @@ func (l *ledger) endRepair(s *partState, r *installation) {
 // applyPin records a pin. It cancels the deployments of people that would bring another release to machines that have not
 // started it.
 func (l *ledger) applyPin(a *projectState, e domain.PinSet) {
+	l.checkDeployable(a, e.Release)
 	a.pins[e.Environment] = e.Release
 	for _, w := range a.deployments {
 		if !w.person() || w.Environment != e.Environment || w.Release == e.Release || !w.hasUnclaimed() {

@@ -95,7 +95,7 @@ func (l *ledger) personAtWork(a *projectState, h *machineState) bool {
 func (l *ledger) checkForgotten() {
 	for q, when := range l.requests {
 		a, h := l.projects[q.key.project], l.machines[q.key.machine]
-		if l.madeUnhealthy(a, h) {
+		if l.madeUnhealthy(a, h) || l.wantsRetired(a, h) {
 			continue
 		}
 		law := "law 2: a wait never uses up its cause"

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -273,6 +274,20 @@ func (p *cluster) unpin(st step) {
 	s, project, environment := p.pick(st)
 	p.do(s, domain.LiftPin{Project: project, Environment: environment, Origin: domain.By(by)}, "unpin", project,
 		"--in", environment)
+}
+
+// retire retires one of the releases of a project, or restores a retired one.
+func (p *cluster) retire(st step) {
+	s, project, _ := p.pick(st)
+	version := fmt.Sprintf("1.%d", 1+st.b/4%max(1, p.versions[project]))
+	if a := p.ledger.projects[project]; a != nil && st.b%4 == 0 && len(a.retired) > 0 {
+		version = slices.Sorted(maps.Keys(a.retired))[st.b/4%len(a.retired)]
+		p.do(s, domain.RestoreRelease{Project: project, Release: version, Origin: domain.By(by)}, "release restore", project,
+			version)
+		return
+	}
+	p.do(s, domain.RetireRelease{Project: project, Release: version, Reason: "wrong", Origin: domain.By(by)},
+		"release retire", project, version, "--reason", "wrong")
 }
 
 func (p *cluster) hold(st step) {

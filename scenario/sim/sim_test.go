@@ -431,7 +431,7 @@ func TestFailureIsShrunkAndWrittenAsFailingScenario(t *testing.T) {
 			}
 		})
 	}
-	d, drawn := newDice(1), []step(nil)
+	d, drawn := newDice(4), []step(nil)
 	for range 100 {
 		drawn = append(drawn, draw(d, all))
 	}

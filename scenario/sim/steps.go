@@ -79,6 +79,7 @@ var actions = []action{
 	{"stop-parts", 3, people, (*cluster).stopParts},
 	{"pin", 3, people, (*cluster).pin},
 	{"unpin", 2, people, (*cluster).unpin},
+	{"retire", 3, people, (*cluster).retire},
 	{"hold", 2, people, (*cluster).hold},
 	{"unhold", 2, people, (*cluster).unhold},
 	{"project", 2, people, (*cluster).switchProject},
