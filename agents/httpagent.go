@@ -189,9 +189,7 @@ func (h *Hub) connectOverHTTP(ctx context.Context, j joinRequest) (engine.Result
 	if n := h.stateOf(j.machine); n.machine != nil {
 		h.cfg.Engine.HeartbeatOverHTTP(j.machine, n.machine.Connect)
 	}
-	// Such an agent states no conditions, so what another agent of the instance stated must not remain.
-	_, err = h.handle(ctx, domain.ID{}, domain.ReportConditions{Name: j.machine, Session: j.session})
-	return result, err
+	return result, nil
 }
 
 // ReportInput is a report of an agent about its machine.
@@ -206,6 +204,9 @@ type ReportInput struct {
 	Detail  string
 	// Remembered is what the agent remembers about its successes; nil: it states nothing. Only for online.
 	Remembered *client.Remembered
+	// Conditions are the problems of the machine, only for online. Each report of online states all of them, so without any,
+	// nothing is wrong, whatever another agent of the instance stated before.
+	Conditions []domain.Condition
 	// Clock is what the clock of the machine shows; zero: unknown.
 	Clock time.Time
 }
@@ -222,6 +223,9 @@ type Reported struct {
 // Report handles a report: it starts a session, ends it, or records the machine's health in it.
 func (h *Hub) Report(ctx context.Context, c access.Caller, in ReportInput) (r Reported, err error) {
 	s, err := h.httpAgent(c, in.Machine, in.Instance)
+	if err == nil {
+		err = in.checkConditions()
+	}
 	if err != nil {
 		return r, err
 	}
@@ -235,6 +239,9 @@ func (h *Hub) Report(ctx context.Context, c access.Caller, in ReportInput) (r Re
 	case "online":
 		h.cfg.Engine.AgentClock(in.Machine, in.Clock)
 		r.Session, r.Result, err = h.comeOnline(ctx, s, r.Session)
+		if err == nil {
+			_, err = h.recordConditions(ctx, in.Machine, r.Session, in.Conditions) // else the next report repeats them
+		}
 		if err == nil && in.Remembered != nil {
 			err = h.reportRemembered(ctx, in.Machine, r.Session, *in.Remembered)
 		}

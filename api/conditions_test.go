@@ -1,11 +1,14 @@
 package api_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 )
@@ -40,5 +43,64 @@ func TestConditionsRemainUntilTheNextRunStatesThem(t *testing.T) {
 	plain := &httpAgent{t: t, Client: f.asAgent("agent:" + h.Instance + ":" + h.Secret), name: "web-01"}
 	_, err := plain.report("online")
 	require.NoError(t, err)
-	require.Zero(t, conditions(), "a program over plain HTTP never states conditions")
+	require.Zero(t, conditions(), "a program over plain HTTP that states nothing has no problem")
+}
+
+func TestProgramOverHTTPStatesItsConditionsWithEachReportOfOnline(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	p := f.joinOverHTTP("box-01", f.join(1))
+	report := func(status string, conditions ...object) error {
+		body := object{"status": status, "conditions": conditions}
+		if p.session != "" {
+			body["session"] = p.session
+		}
+		var r api.Reported
+		err := p.Post(context.Background(), "/machines/box-01/reports", "", body, &r)
+		if err == nil {
+			p.session = r.Session
+		}
+		return err
+	}
+	full := object{"kind": "disk-full", "detail": "/srv: 0 bytes\u001b[31m left"}
+	require.NoError(t, report("online", full))
+	shown := f.machine("box-01")
+	require.Len(t, shown.Conditions, 1)
+	require.Equal(t, []string{"disk-full", "/srv: 0 bytes[31m left"}, []string{shown.Conditions[0].Kind, shown.Conditions[0].Detail})
+	require.True(t, shown.Conditions[0].Blocks)
+	require.False(t, shown.Deployable)
+	require.NoError(t, report("online", full))
+	require.Nil(t, p.work(), "a request for work states nothing")
+	require.NoError(t, report("healthy"))
+	require.Len(t, f.machine("box-01").Conditions, 1)
+	require.Equal(t, 1, f.events("MachineConditionsChanged"), "what is stated again is no event")
+
+	require.NoError(t, report("online"))
+	require.Empty(t, f.machine("box-01").Conditions)
+	require.True(t, f.machine("box-01").Deployable)
+
+	err := report("online", object{"kind": "disk-ful"})
+	require.Equal(t, client.Invalid, client.KindOf(err))
+	require.ErrorContains(t, err, `unknown condition "disk-ful"`)
+	require.ErrorContains(t, err, "use data-folder-missing disk-full journal-not-writable leftovers")
+	require.ErrorContains(t, report("healthy", full), "conditions belong to a report of online, not of healthy")
+}
+
+func TestConditionsOfAProgramOverHTTPChangeAtABoundedRate(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	p := f.joinOverHTTP("box-01", f.join(1))
+	for i := range 31 {
+		body := object{"status": "online"}
+		if i%2 == 0 {
+			body["conditions"] = []object{{"kind": "disk-full"}}
+		}
+		require.NoError(t, p.Post(context.Background(), "/machines/box-01/reports", "", body, nil))
+	}
+	require.Equal(t, 10, f.events("MachineConditionsChanged"))
+	require.Empty(t, f.machine("box-01").Conditions)
+	f.clock.advance(5 * time.Minute)
+	require.NoError(t, p.Post(context.Background(), "/machines/box-01/reports", "",
+		object{"status": "online", "conditions": []object{{"kind": "disk-full"}}}, nil))
+	require.Len(t, f.machine("box-01").Conditions, 1, "the last statement counts as soon as the limit permits it")
 }

@@ -25,8 +25,15 @@ type reportInput struct {
 		Session    string             `json:"session,omitempty" doc:"The session that the report of online returned."`
 		Detail     string             `json:"detail,omitempty"`
 		Remembered *client.Remembered `json:"remembered,omitempty" doc:"What the agent remembers about its successes; only with online."`
+		Conditions []StatedCondition  `json:"conditions,omitempty" doc:"The problems of the machine, with status online: data-folder-missing, disk-full or journal-not-writable, with which the agent starts no parts, or leftovers. Each report of online states all of them."`
 		Clock      *time.Time         `json:"clock,omitempty" doc:"What the clock of the machine shows, with status online. Servers compare their clocks with it."`
 	}
+}
+
+// StatedCondition is a problem that a program over plain HTTP states about its machine.
+type StatedCondition struct {
+	Kind   domain.ConditionKind `json:"kind"`
+	Detail string               `json:"detail,omitempty"`
 }
 
 // Reported is the response to a report.
@@ -119,6 +126,9 @@ func (a *API) postReport(ctx context.Context, in *reportInput) (*answer[Reported
 	b := in.Body
 	report := agents.ReportInput{Machine: in.Name, Status: b.Status, Instance: b.Instance, Session: b.Session,
 		Detail: b.Detail, Remembered: b.Remembered}
+	for _, c := range b.Conditions {
+		report.Conditions = append(report.Conditions, domain.Condition(c))
+	}
 	if b.Clock != nil {
 		report.Clock = *b.Clock
 	}
