@@ -162,6 +162,9 @@ func (a *API) routeDeploy() {
 	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Cancel a deployment; running parts finish",
 		domain.CancelVerb),
 		func(in *WriteNamed) string { return in.Key.Key }, cancel)
+	write(a, route(http.MethodPost, "/deployments/{name}/accept",
+		"Make the release of a deployment that did not succeed the wanted one", domain.DeployVerb),
+		func(in *acceptDeploymentInput) string { return in.Key.Key }, accept)
 	write(a, route(http.MethodPost, "/deployments/{name}/kill", "Cancel a deployment and stop its running parts",
 		domain.CancelVerb),
 		func(in *killInput) string { return in.Key.Key }, kill)
@@ -193,6 +196,18 @@ func (a *API) routePreview() {
 		reach, position, err := a.cfg.Queries.Reach(callerOf(ctx).Principal, in.command(callerOf(ctx).Origin))
 		return &answer[explain.Reach]{Position: position.String(), Body: reach}, err
 	})
+}
+
+type acceptDeploymentInput struct {
+	WriteNamed
+	Body struct {
+		Reason string `json:"reason,omitempty"`
+	}
+}
+
+func accept(_ context.Context, in *acceptDeploymentInput, by domain.Origin) (domain.Command, error) {
+	id, err := query.ParseDeployment(in.Name)
+	return domain.AcceptDeployment{Deployment: id, Reason: in.Body.Reason, Origin: by}, err
 }
 
 type killInput struct {

@@ -179,6 +179,7 @@ func TestLimitedCallerChangesOnlyWhatItIsGranted(t *testing.T) {
 	in := `{"project": "shop", "environment": "production", "machine": "web-01", "release": "1.0"}`
 	writes := map[string]string{
 		"POST /api/v1/projects/{project}/releases": `{"version": "1.0"}`, "POST /api/v1/deployments": in,
+		"POST /api/v1/deployments/{name}/accept": "{}",
 		"POST /api/v1/deployments/{name}/cancel": "{}", "POST /api/v1/deployments/{name}/kill": "{}",
 		"POST /api/v1/deployments/{name}/retry": `{"failed": true}`, "POST /api/v1/rollback": `{"project": "shop", "environment": "production"}`,
 		"POST /api/v1/retry":                   `{"project": "shop", "machine": "web-01"}`,
@@ -207,6 +208,7 @@ func TestLimitedCallerChangesOnlyWhatItIsGranted(t *testing.T) {
 	granted := []string{ // by admin for shop in production
 		"POST /api/v1/projects/{project}/releases", "POST /api/v1/deployments", "POST /api/v1/deployments/{name}/cancel",
 		"POST /api/v1/deployments/{name}/kill", "POST /api/v1/deployments/{name}/retry",
+		"POST /api/v1/deployments/{name}/accept",
 		"POST /api/v1/rollback", "POST /api/v1/retry", "POST /api/v1/pins", "DELETE /api/v1/pins/{project}/{name}",
 		"POST /api/v1/holds", "DELETE /api/v1/holds/{project}/{name}", "POST /api/v1/apply",
 		"DELETE /api/v1/triggers/{project}/{name}", "POST /api/v1/triggers/{project}/{name}/enable",

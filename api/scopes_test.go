@@ -103,6 +103,7 @@ var routePermissions = map[string][]sender{
 	"POST /api/v1/releases/{project}/{name}/retire":  deployers,
 	"POST /api/v1/releases/{project}/{name}/restore": deployers,
 	"POST /api/v1/deployments":                       deployers,
+	"POST /api/v1/deployments/{name}/accept":         deployers,
 	"POST /api/v1/deployments/{name}/cancel":         deployers,
 	"POST /api/v1/deployments/{name}/kill":           deployers,
 	"POST /api/v1/deployments/{name}/retry":          deployers,
@@ -114,6 +115,7 @@ var routePermissions = map[string][]sender{
 	"DELETE /api/v1/holds/{project}/{name}":          deployers,
 
 	"POST /api/v1/preview/deployments":                       deployers,
+	"POST /api/v1/preview/deployments/{name}/accept":         deployers,
 	"POST /api/v1/preview/deployments/{name}/cancel":         deployers,
 	"POST /api/v1/preview/releases/{project}/{name}/restore": deployers,
 	"POST /api/v1/preview/rollback":                          deployers,

@@ -224,10 +224,9 @@ func wantedSince(v *projections.View, p *projections.Project) map[string]time.Ti
 		}
 	}
 	for _, d := range v.Deployments {
-		if d.Project == p && d.Kind == domain.EnvironmentWide && d.State == domain.DeploymentSucceeded &&
-			p.PinIn(d.Environment) == nil &&
-			d.Release == p.ReleaseIn(d.Environment) && d.EndedTime.After(since[d.Environment]) {
-			since[d.Environment] = d.EndedTime
+		if d.Project == p && d.Kind == domain.EnvironmentWide && p.PinIn(d.Environment) == nil &&
+			d.Release == p.ReleaseIn(d.Environment) && d.WantedFrom().After(since[d.Environment]) {
+			since[d.Environment] = d.WantedFrom()
 		}
 	}
 	return since

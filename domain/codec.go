@@ -58,6 +58,7 @@ var eventTypes = []eventType{
 	{"deployment.queued/v1", DeploymentQueued{}, nil, nil, describeWith(describeDeploymentQueued)},
 	{"deployment.parts-released/v1", PartsReleased{}, nil, nil, describeWith(describePartsReleased)},
 	{"deployment.parts-withdrawn/v1", PartsWithdrawn{}, nil, nil, describeWith(describePartsWithdrawn)},
+	{"deployment.accepted/v1", DeploymentAccepted{}, nil, nil, describeWith(describeDeploymentAccepted)},
 	{"deployment.cancelled/v1", DeploymentCancelled{}, nil, nil, describeWith(describeDeploymentCancelled)},
 	{"deployment.ended/v1", DeploymentEnded{}, nil, nil, describeWith(describeDeploymentEnded)},
 	{"pin.set/v1", PinSet{}, nil, nil, describeWith(describePinSet)},

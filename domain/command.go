@@ -84,6 +84,7 @@ var commands = []struct {
 	{"machine.reimage", ReimageMachine{}},
 	{"machine.report-conditions", ReportConditions{}},
 	{"deployment.retry-parts", RetryDeployment{}},
+	{"deployment.accept", AcceptDeployment{}},
 }
 
 // RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels,

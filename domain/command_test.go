@@ -198,7 +198,7 @@ func TestCommandsThatRemovePowerAreListed(t *testing.T) {
 		"deployment.cancel", "hold.set", "release.retire", "log.rotate-server-key", "access.delete"}
 	others := []string{"machine.apply", "machine.connect", "machine.disconnect", "machine.report-health",
 		"project.apply", "trigger.apply", "release.create", "release.restore", "deployment.deploy", "deployment.roll-back",
-		"deployment.retry", "deployment.retry-parts", "pin.set", "pin.lift", "hold.lift", "part.claim", "part.end",
+		"deployment.retry", "deployment.retry-parts", "deployment.accept", "pin.set", "pin.lift", "hold.lift", "part.claim", "part.end",
 		"environment.apply",
 		"policy.apply", "token.create", "token.use", "token.register-verifier", "stream.clear", "log.accept-restore", "machine.report-lost-state",
 		"machine.return", "machine.clear-memory", "machine.accept-memory", "machine.reimage", "access.apply",

@@ -243,6 +243,12 @@ func describeDeploymentCancelled(e DeploymentCancelled, d *Description) {
 	}
 }
 
+func describeDeploymentAccepted(e DeploymentAccepted, d *Description) {
+	d.Origin, d.Subject.Deployment = e.Origin, e.Deployment
+	d.Details = e.Deployment.String() + InParentheses(e.Reason)
+	d.Sentence = fmt.Sprintf("deployment %s accepted%s", e.Deployment.Short(), InParentheses(e.Reason))
+}
+
 func describeDeploymentEnded(e DeploymentEnded, d *Description) {
 	d.Subject.Deployment = e.Deployment
 	d.Details = e.Deployment.String() + " " + string(e.State) + InParentheses(e.Reason)

@@ -145,6 +145,12 @@ type (
 		// SupersededBy is the deployment that replaced this one. Older drovers did not record it.
 		SupersededBy ID `json:"supersededBy,omitzero"`
 	}
+	// DeploymentAccepted makes the release of an environment-wide deployment that did not succeed the wanted one.
+	DeploymentAccepted struct {
+		Deployment ID     `json:"deployment"`
+		Reason     string `json:"reason,omitempty"`
+		Origin
+	}
 	// PinSet makes a release the wanted release of an environment, regardless of which deployments succeed there.
 	PinSet struct {
 		Environment string     `json:"environment"`
@@ -294,6 +300,7 @@ func (DeploymentQueued) event()    {}
 func (PartsReleased) event()       {}
 func (PartsWithdrawn) event()      {}
 func (DeploymentCancelled) event() {}
+func (DeploymentAccepted) event()  {}
 func (DeploymentEnded) event()     {}
 func (PinSet) event()              {}
 func (PinLifted) event()           {}

@@ -132,6 +132,7 @@ func TestTableOfNeedsListsEveryCommand(t *testing.T) {
 		"deployment.retry":       Retry{Project: "shop", Machine: "web-09"},
 		"deployment.cancel":      CancelDeployment{Deployment: number(9)},
 		"deployment.retry-parts": RetryDeployment{Deployment: number(9)},
+		"deployment.accept":      AcceptDeployment{Deployment: number(9)},
 		"pin.set":                SetPin{Project: "shop", Environment: "production"},
 		"pin.lift":               LiftPin{Project: "shop", Environment: "production"},
 		"hold.set":               SetHold{Project: "shop", Machine: "web-09"},

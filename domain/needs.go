@@ -162,6 +162,9 @@ func (c Retry) Needs(w World) []Need { return onMachine(w, RetryVerb, c.Project,
 // Needs returns what the command needs: the same as the deployment that it repairs.
 func (c RetryDeployment) Needs(w World) []Need { return onDeployment(w, DeployVerb, c.Deployment) }
 
+// Needs returns what the command needs: the same as a deployment that changes what is wanted.
+func (c AcceptDeployment) Needs(w World) []Need { return onDeployment(w, DeployVerb, c.Deployment) }
+
 // Needs returns what the command needs.
 func (c CancelDeployment) Needs(w World) []Need { return onDeployment(w, CancelVerb, c.Deployment) }
 

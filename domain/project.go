@@ -62,10 +62,15 @@ type WideDeployment struct {
 	Deployment ID
 	Release    string
 	State      DeploymentState // queued until the deployment has ended
+	// Accepted means that a person accepted the deployment although it did not succeed.
+	Accepted bool
 }
 
-// Release returns the environment's release: the release of the successful environment-wide deployment that was queued
-// last. When the deployments ended does not matter (law 10). The release is empty before the first success.
+// good reports whether the deployment makes its release the wanted one.
+func (d WideDeployment) good() bool { return d.State == DeploymentSucceeded || d.Accepted }
+
+// Release returns the environment's release: the release of the last-queued environment-wide deployment that succeeded or
+// that a person accepted. When the deployments ended does not matter (law 10). The release is empty before the first success.
 func (s *EnvironmentState) Release() string {
 	if i := s.succeeded(); i >= 0 {
 		return s.History[i].Release
@@ -83,7 +88,7 @@ func (s *EnvironmentState) Origin() ID {
 
 func (s *EnvironmentState) succeeded() int {
 	for i := len(s.History) - 1; i >= 0; i-- {
-		if s.History[i].State == DeploymentSucceeded {
+		if s.History[i].good() {
 			return i
 		}
 	}
@@ -111,7 +116,7 @@ func (s *EnvironmentState) rollbackTo(retired map[string]ReleaseRetired) string 
 	}
 	for i := good - 1; i >= 0; i-- {
 		w := s.History[i]
-		if _, skip := retired[w.Release]; !skip && w.State == DeploymentSucceeded && w.Release != release {
+		if _, skip := retired[w.Release]; !skip && w.good() && w.Release != release {
 			return w.Release
 		}
 	}
@@ -132,6 +137,25 @@ func (s *EnvironmentState) attemptedOther(good int) bool {
 		}
 	}
 	return false
+}
+
+// index returns the index of a deployment in History, or -1. The deployments to an environment of the same name that was
+// deleted are not in it.
+func (s *EnvironmentState) index(id ID) int {
+	return slices.IndexFunc(s.History, func(w WideDeployment) bool { return w.Deployment == id })
+}
+
+// Accepted reports whether a person accepted the deployment.
+func (s *EnvironmentState) Accepted(id ID) bool {
+	i := s.index(id)
+	return i >= 0 && s.History[i].Accepted
+}
+
+// accept records that a person accepted an ended deployment.
+func (s *EnvironmentState) accept(id ID) {
+	if i := s.index(id); i >= 0 && s.History[i].State != DeploymentQueuedState {
+		s.History[i].Accepted = true
+	}
 }
 
 // openIn returns an environment-wide deployment that has not ended in an environment, or nil.
@@ -218,6 +242,10 @@ func (p *Project) Evolve(id ID, e Event) error {
 		return p.queue(id, e)
 	case DeploymentEnded:
 		return p.end(e)
+	case DeploymentAccepted:
+		for _, s := range p.Environments {
+			s.accept(e.Deployment)
+		}
 	case PinSet:
 		pin := e
 		p.Environment(e.Environment).Pin = &pin

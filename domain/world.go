@@ -78,6 +78,8 @@ type DeploymentFacts struct {
 	Environment string // empty for a deployment of which only the end is known
 	Ended       bool
 	Cancelled   bool
+	Accepted    bool
 	State       DeploymentState
+	Succeeded   int               // machines
 	Queued      *DeploymentQueued // nil for a deployment of which only the end is known
 }

@@ -52,6 +52,9 @@ func deployment(v *projections.View, d *projections.Deployment, names Names) Dep
 	if by := v.Replacement(d); by != nil {
 		shown.SupersededBy = &Superseding{by.ID.String(), by.Release}
 	}
+	if by := d.Accepted; by != nil {
+		shown.Accepted = &Acceptance{By: names.Who(by.Origin), At: by.Time.UTC(), Reason: by.Reason}
+	}
 	if d.Wave > 0 {
 		shown.Wave = &Wave{Number: d.Wave, Of: len(d.Facts.Waves), Machines: d.WaveSize(),
 			Sizes: d.Facts.Waves, Pause: d.Facts.WavePause}

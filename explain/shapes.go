@@ -1,8 +1,8 @@
 package explain
 
 import (
-	"fmt"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -104,6 +104,8 @@ type Deployment struct {
 	// Failures counts the machines that count as failures, and MaxFailures is how many are allowed; nil: not set.
 	Failures    int            `json:"failures,omitempty"`
 	MaxFailures *domain.Amount `json:"maxFailures,omitempty"`
+	// Accepted is who accepted the deployment although it did not succeed; nil if nobody did.
+	Accepted *Acceptance `json:"accepted,omitempty"`
 	// Wave is the present wave, or the last one that started; nil without waves.
 	Wave      *Wave               `json:"wave,omitempty"`
 	Machines  []DeploymentMachine `json:"machines"`
@@ -112,6 +114,18 @@ type Deployment struct {
 	// SupersededBy is the deployment that replaced it; nil without one.
 	SupersededBy *Superseding `json:"supersededBy,omitempty"`
 	Position     string       `json:"position"`
+}
+
+// Acceptance is a person's decision to want the release of a deployment that did not succeed.
+type Acceptance struct {
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// String returns "by ann at 2026-01-02T15:04:05Z (reason)".
+func (a Acceptance) String() string {
+	return "by " + a.By + " at " + a.At.Format(time.RFC3339) + domain.InParentheses(a.Reason)
 }
 
 // Wave is a wave of a deployment.
@@ -124,9 +138,13 @@ type Wave struct {
 	Pause    domain.Duration `json:"pause,omitempty"`
 }
 
-// String returns "2 of 3 (the first 20 machines); sizes 1,10%,100%; pause 5m".
+// String returns "2 of 3 (up to 20 machines); sizes 1,10%,100%; pause 5m".
 func (w Wave) String() string {
-	text := fmt.Sprintf("%d of %d (the first %d machines); sizes %s", w.Number, w.Of, w.Machines, w.Sizes)
+	machines := " machines"
+	if w.Machines == 1 {
+		machines = " machine"
+	}
+	text := fmt.Sprintf("%d of %d (up to %d%s); sizes %s", w.Number, w.Of, w.Machines, machines, w.Sizes)
 	if w.Pause > 0 {
 		text += "; pause " + w.Pause.String()
 	}

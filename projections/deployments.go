@@ -37,10 +37,12 @@ type Deployment struct {
 	Superseded bool
 	// SupersededBy is the first deployment by a person that replaced it, or a part of it on a machine; zero without one.
 	SupersededBy domain.ID
-	Ended        bool
-	State        domain.DeploymentState // queued, running, or how it ended
-	EndedAt      eventlog.Position
-	EndedTime    time.Time
+	// Accepted is who accepted the deployment although it did not succeed; nil if nobody did.
+	Accepted  *Acceptance
+	Ended     bool
+	State     domain.DeploymentState // queued, running, or how it ended
+	EndedAt   eventlog.Position
+	EndedTime time.Time
 
 	// orphaned is set if the project or environment was deleted. Claimed parts finish, but have no further effect.
 	orphaned bool
@@ -49,6 +51,27 @@ type Deployment struct {
 	open     int // parts that have not ended
 	failures int // see countEnded
 	waves    waves
+}
+
+// Acceptance is a person's decision to want the release of a deployment that did not succeed.
+type Acceptance struct {
+	Time   time.Time
+	Reason string // may be empty
+	domain.Origin
+}
+
+// good reports whether the deployment succeeded, or a person accepted it.
+func (d *Deployment) good() bool { return d.State == domain.DeploymentSucceeded || d.Accepted != nil }
+
+// WantedFrom returns the time at which the deployment made its release the wanted one; zero if it did not.
+func (d *Deployment) WantedFrom() time.Time {
+	switch {
+	case d.Accepted != nil:
+		return d.Accepted.Time
+	case d.State == domain.DeploymentSucceeded:
+		return d.EndedTime
+	}
+	return time.Time{}
 }
 
 // Part is one machine's share of a deployment.
@@ -444,9 +467,27 @@ func (v *View) foldDeployment(f Fact) {
 			v.kill(d, e, f)
 			v.cancel(d, e, f)
 		}
+	case domain.DeploymentAccepted:
+		v.accept(e, f)
 	case domain.DeploymentEnded:
 		v.endDeployment(e, f)
 	}
+}
+
+// accept folds that a person accepted a deployment. Everything is then as after a deployment that succeeded with failures.
+func (v *View) accept(e domain.DeploymentAccepted, f Fact) {
+	d := v.Deployments[e.Deployment]
+	if d == nil || d.orphaned || d.good() {
+		return
+	}
+	if s := d.Project.Environments[d.Environment]; s == nil || !s.Accepted(d.ID) {
+		return // it has not ended, or its environment was deleted
+	}
+	d.Accepted = &Acceptance{Time: f.Time, Reason: e.Reason, Origin: e.Origin}
+	v.liftOlderHolds(d)
+	v.countTolerated(d)
+	d.confirmWanted(f.Position)
+	v.settleEnvironment(d.Project, d.Environment)
 }
 
 // kill records that a person asked to stop the parts that are claimed at this position. The first request counts: its
@@ -533,10 +574,10 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 	v.retain(d)
 }
 
-// countTolerated counts the parts that failed within maxFailures as the first attempts of the automatic retries: the
-// machines have no hold, and the release is wanted there.
+// countTolerated counts the parts that failed within maxFailures, or in a deployment that a person accepted, as the first
+// attempts of the automatic retries: the machines have no hold, and the release is wanted there.
 func (v *View) countTolerated(d *Deployment) {
-	if d.Facts.MaxFailures == nil || d.State != domain.DeploymentSucceeded || d.orphaned {
+	if d.orphaned || d.Accepted == nil && (d.Facts.MaxFailures == nil || d.State != domain.DeploymentSucceeded) {
 		return
 	}
 	for _, name := range d.Order {
@@ -550,10 +591,10 @@ func (v *View) countTolerated(d *Deployment) {
 	}
 }
 
-// confirmWanted records that an environment-wide deployment that succeeded says what the environment wants, even if it
+// confirmWanted records that an environment-wide deployment that succeeded or was accepted says what the environment wants, even if it
 // wanted that before: a machine that was unknown meanwhile may have something else, after a rollback for example.
 func (d *Deployment) confirmWanted(at eventlog.Position) {
-	if d.State == domain.DeploymentSucceeded && !d.orphaned {
+	if d.good() && !d.orphaned {
 		d.Project.WantedSince[d.Environment] = at
 	}
 }

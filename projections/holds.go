@@ -154,11 +154,11 @@ func (v *View) holdAfter(d *Deployment, f Fact) {
 }
 
 // liftOlderHolds ends the holds that earlier deployments left in the environment, except on machines that this one
-// excluded.
+// excluded. If a person accepted it, its own holds end too.
 func (v *View) liftOlderHolds(d *Deployment) {
 	for _, m := range v.everyMachineOf(d.Environment) {
 		if !d.Excludes(m.Name) {
-			v.removeHolds(d.Project, m, func(h *Hold) bool { return v.leftBefore(h, d) })
+			v.removeHolds(d.Project, m, func(h *Hold) bool { return v.leftBefore(h, d) || h.Deployment == d.ID })
 		}
 	}
 }

@@ -110,7 +110,8 @@ func (v *View) foldProject(name string, f Fact) error {
 		v.switchTrigger(p, e.Trigger)
 	case domain.DeploymentQueued:
 		v.queue(p, e, f)
-	case domain.PartsReleased, domain.PartsWithdrawn, domain.DeploymentCancelled, domain.DeploymentEnded:
+	case domain.PartsReleased, domain.PartsWithdrawn, domain.DeploymentCancelled,
+		domain.DeploymentAccepted, domain.DeploymentEnded:
 		v.foldDeployment(f)
 	case domain.PinSet:
 		p.PinnedTime[e.Environment] = f.Time

@@ -75,12 +75,12 @@ func (v *View) endRepair(part *Part, m *Machine, f Fact) {
 // empty if it leaves none, because it has made its release the wanted one.
 func (v *View) holdOfRepair(part *Part) domain.HoldKind {
 	of := part.Deployment.Facts.RetryOf
-	kind, state := v.pruned[of].Kind, v.pruned[of].State
+	kind, good := v.pruned[of].Kind, v.pruned[of].good()
 	if d := v.Deployments[of]; d != nil {
-		kind, state = d.Kind, d.State
+		kind, good = d.Kind, d.good()
 	}
 	switch {
-	case state != domain.DeploymentSucceeded:
+	case !good:
 		return domain.FailedRolloutHold
 	case kind == domain.EnvironmentWide:
 		return ""

@@ -87,7 +87,7 @@ func (i *Installed) references(d *Deployment) bool {
 // was declared lost is still recorded when it arrives, because an agent may have been disconnected for a long time.
 func (v *View) prune(d *Deployment) {
 	delete(v.Deployments, d.ID)
-	v.pruned[d.ID] = Pruned{d.Project.Name, d.EndedAt, d.State, d.Cancelled, d.Kind}
+	v.pruned[d.ID] = Pruned{d.Project.Name, d.EndedAt, d.State, d.Cancelled, d.Kind, d.Accepted != nil}
 	for _, machine := range d.Order {
 		stream, part := domain.PartStream(d.ID, machine), d.Parts[machine]
 		if part.Claimed > 0 && !part.Reported {
@@ -125,7 +125,11 @@ type Pruned struct {
 	State     domain.DeploymentState
 	Cancelled bool
 	Kind      domain.DeploymentKind
+	Accepted  bool
 }
+
+// good reports whether the deployment succeeded, or a person accepted it.
+func (p Pruned) good() bool { return p.State == domain.DeploymentSucceeded || p.Accepted }
 
 // Pruned returns what is known of a pruned deployment, and false for any other.
 func (v *View) Pruned(deployment domain.ID) (Pruned, bool) {

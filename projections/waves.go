@@ -9,7 +9,7 @@ import (
 // that was released and never started does not count: the next machine takes its place, so that a wave is not wasted on
 // machines that are offline.
 type waves struct {
-	started   int               // released parts of all waves so far, without those that ended unclaimed
+	started   int               // released parts of all waves so far, except parts that ended unclaimed
 	open      int               // those of them that have not ended
 	failures  int               // parts of the present wave that count against a limit on failures
 	successes int               // parts of the present wave that succeeded

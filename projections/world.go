@@ -194,13 +194,24 @@ func (w world) Unfinished(project, machine string) string {
 func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {
 	d := w.v.Deployments[id]
 	if f, pruned := w.v.pruned[id]; pruned {
-		return &domain.DeploymentFacts{Project: f.Project, Ended: true, Cancelled: f.Cancelled, State: f.State}
+		return &domain.DeploymentFacts{Project: f.Project, Ended: true, Cancelled: f.Cancelled, Accepted: f.Accepted,
+			State: f.State}
 	}
 	if d == nil {
 		return nil
 	}
 	return &domain.DeploymentFacts{Project: d.Project.Name, Environment: d.Environment, Ended: d.Ended,
-		Cancelled: d.Cancelled, State: d.State, Queued: &d.Facts}
+		Cancelled: d.Cancelled, Accepted: d.Accepted != nil, State: d.State, Succeeded: d.succeeded(), Queued: &d.Facts}
+}
+
+// succeeded counts the machines on which the deployment succeeded.
+func (d *Deployment) succeeded() (n int) {
+	for _, part := range d.Parts {
+		if part.State == domain.PartSucceeded {
+			n++
+		}
+	}
+	return n
 }
 
 func (w world) OpenDeploymentOf(project, release string) domain.ID {

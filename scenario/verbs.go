@@ -33,6 +33,7 @@ func verbs() []verb {
 			" --stop-after-failures N --max-failures N --healthy-for DURATION --waves SIZES --pause DURATION", deployCommand},
 		{"rollback PROJECT --to ENVIRONMENT --to-release VERSION --reason TEXT --max-parallel N", rollbackCommand},
 		{"retry MACHINE --project P --failed --skipped", retryCommand},
+		{"accept DEPLOYMENT --reason TEXT", acceptCommand},
 		{"cancel DEPLOYMENT --kill --machine M --reason TEXT", cancelCommand},
 		{"pin PROJECT VERSION --in ENVIRONMENT --for DURATION --reason TEXT", func(w *words) domain.Command {
 			return domain.SetPin{Project: w.arg(0), Release: w.arg(1), Environment: w.need("in"), Until: w.until(),
@@ -127,6 +128,12 @@ func retryCommand(w *words) domain.Command {
 	id, err := w.runner.deployment(w.arg(0))
 	w.note(err)
 	return domain.RetryDeployment{Deployment: id, Failed: failed, Skipped: skipped, Origin: domain.By(by)}
+}
+
+func acceptCommand(w *words) domain.Command {
+	id, err := w.runner.deployment(w.arg(0))
+	w.note(err)
+	return domain.AcceptDeployment{Deployment: id, Reason: w.flag("reason"), Origin: domain.By(by)}
 }
 
 func cancelCommand(w *words) domain.Command {

@@ -51,6 +51,7 @@ var argumentNames = map[string][]completer{
 	"release restore":         {ofKind(&projectKind), retiredOf},
 	"deploy":                  {ofKind(&projectKind), deployableOf},
 	"rollback":                {ofKind(&projectKind)},
+	"accept":                  {failedDeployments},
 	"cancel":                  {openDeployments},
 	"retry":                   {machinesOrDeployments},
 	"logs":                    {ofKind(&deploymentKind), machinesOf},
@@ -362,6 +363,12 @@ func addresses(*completion) (all []string) {
 func openDeployments(q *completion) []string {
 	return append(deploymentKind.names(q, query("state", "running")),
 		deploymentKind.names(q, query("state", "queued"))...)
+}
+
+// failedDeployments completes the deployments that can be accepted.
+func failedDeployments(q *completion) []string {
+	return append(deploymentKind.names(q, query("state", "failed")),
+		deploymentKind.names(q, query("state", "cancelled"))...)
 }
 
 // shells lists the shells with a completion script.

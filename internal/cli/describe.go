@@ -112,13 +112,16 @@ func (a *app) describeDeployment(ctx context.Context, path, after string) (text,
 	if err != nil {
 		return "", "", err
 	}
-	wave := ""
+	wave, accepted := "", ""
 	if d.Wave != nil {
 		wave = d.Wave.String()
 	}
+	if d.Accepted != nil {
+		accepted = d.Accepted.String()
+	}
 	rows := [][2]string{
 		{"deployment", d.ID}, {"project", d.Project}, {"release", d.Release}, {"environment", d.Environment},
-		{"kind", d.Kind}, {"state", d.State + failuresText(d)}, {"wave", wave}, {"by", d.Cause.By}, {"triggers", strings.Join(d.Cause.Triggers, ", ")},
+		{"kind", d.Kind}, {"state", d.State + failuresText(d)}, {"accepted", accepted}, {"wave", wave}, {"by", d.Cause.By}, {"triggers", strings.Join(d.Cause.Triggers, ", ")},
 		{"reason", d.Cause.Reason}, {"superseded", supersededText(d)}, {"created", fmt.Sprintf("%s (#%s)",
 			d.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), d.Position)},
 	}

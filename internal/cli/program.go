@@ -148,7 +148,7 @@ var commandGroups = []struct {
 	{"configure", "Configure:", []func(*app) *cobra.Command{applyVerb, diffVerb, deleteVerb, machineVerb,
 		enableVerbs("project"), enableVerbs("trigger")}},
 	{"deploy", "Deploy:", []func(*app) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb,
-		pinVerb, unpinVerb, holdVerb, unholdVerb}},
+		acceptVerb, pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"inspect", "Inspect:", []func(*app) *cobra.Command{statusVerb, getVerb, describeVerb, whyVerb, variablesVerb, logsVerb,
 		eventsVerb}},
 	{"operate", "Operate:", []func(*app) *cobra.Command{doctorVerb, loginVerb, contextVerb, tokenVerb, personVerb, accessVerb,

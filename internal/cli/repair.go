@@ -56,6 +56,32 @@ func rollbackVerb(a *app) *cobra.Command {
 	return cmd
 }
 
+func acceptVerb(a *app) *cobra.Command {
+	var body struct {
+		Reason string `json:"reason,omitempty"`
+	}
+	yes := &consent{app: a}
+	cmd := verb{
+		exits: writeExits(exits{exitMissing: "the deployment does not exist",
+			exitConflict: "the deployment has not ended, or succeeded, or another deployment decides what is wanted"}),
+		use: "accept DEPLOYMENT", short: "Want the release of a deployment that did not succeed",
+		long: "Make the release of a deployment that failed or was cancelled the wanted one, as if the deployment\n" +
+			"had succeeded with failures. At least one machine must have succeeded. The machines that it and\n" +
+			"earlier deployments hold are not held any more, except the ones that it excluded. Triggers that\n" +
+			"cover all of MachineAvailable then bring the release to the other machines.\n\n" +
+			"A deployment of named machines or of a role cannot be accepted. If another deployment to the\n" +
+			"environment that succeeded was queued later, that one decides." + consentHelp,
+		example: "drover accept 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --reason \"the 3 old kernels are replaced today\"",
+		run: func(ctx context.Context, args []string) error {
+			return a.postPrinting(ctx, yes, client.Path("deployments", id(args[0]), "accept"), body,
+				"deployment "+id(args[0])+" is accepted: its release is the wanted one")
+		},
+	}.command()
+	cmd.Flags().StringVar(&body.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
+	yes.flag(cmd)
+	return cmd
+}
+
 // retryFlags are the flags of retry.
 type retryFlags struct {
 	project         string

@@ -25,7 +25,11 @@ type deploymentState struct {
 	// environmentGone is set once its environment was deleted.
 	environmentGone bool
 	ended           domain.DeploymentState
+	accepted        bool
 }
+
+// good reports whether the deployment succeeded, or a person accepted it.
+func (w *deploymentState) good() bool { return w.ended == domain.DeploymentSucceeded || w.accepted }
 
 func (w *deploymentState) person() bool { return w.Kind != domain.Automatic }
 
@@ -171,6 +175,13 @@ func (l *ledger) applyDeployment(fact domain.Event) {
 				l.holdCancelled(w)
 			}
 		}
+	case domain.DeploymentAccepted:
+		if w := l.deployments[e.Deployment]; w != nil && !w.project.gone {
+			l.checkAccepted(w)
+			w.accepted = true
+			l.updateHolds(w)
+			l.countTolerated(w)
+		}
 	case domain.DeploymentEnded:
 		if w := l.deployments[e.Deployment]; w != nil && w.ended == "" {
 			w.ended = e.State
@@ -207,10 +218,10 @@ func (l *ledger) holdAsItIs(w *deploymentState, h *machineState, kind domain.Hol
 
 // updateHolds sets and ends holds after a person's deployment has ended.
 func (l *ledger) updateHolds(w *deploymentState) {
-	if w.ended == domain.DeploymentSucceeded && w.Kind == domain.EnvironmentWide {
+	if w.good() && w.Kind == domain.EnvironmentWide {
 		for h := range l.everyMachine() {
 			if h.Environment == w.Environment && !slices.Contains(w.Exclude, h.Name) {
-				l.installation(w.project, h).holds.end(w.outdates)
+				l.installation(w.project, h).holds.end(func(k *holdState) bool { return w.outdates(k) || k.deployment == w })
 			}
 		}
 		return
@@ -235,7 +246,7 @@ func (l *ledger) updateHolds(w *deploymentState) {
 
 // countTolerated counts the failed parts of a deployment that succeeded as first attempts of the automatic retries.
 func (l *ledger) countTolerated(w *deploymentState) {
-	if w.MaxFailures == nil || w.ended != domain.DeploymentSucceeded {
+	if !w.accepted && (w.MaxFailures == nil || w.ended != domain.DeploymentSucceeded) {
 		return
 	}
 	for _, s := range w.parts {
@@ -245,6 +256,23 @@ func (l *ledger) countTolerated(w *deploymentState) {
 			l.fail(w, s.machine, s.instance)
 			r.failedAt = s.failedAt
 		}
+	}
+}
+
+// checkAccepted checks that a person can accept a deployment only if that changes what is wanted, and shows that it works.
+func (l *ledger) checkAccepted(w *deploymentState) {
+	later := false
+	for _, o := range w.project.deployments {
+		later = later || o.queued > w.queued && o.Kind == domain.EnvironmentWide && o.Environment == w.Environment &&
+			!o.environmentGone && (o.good() || o.ended == "")
+	}
+	worked := false
+	for _, s := range w.parts {
+		worked = worked || s.result == domain.PartSucceeded
+	}
+	if w.ended == "" || w.good() || w.Kind != domain.EnvironmentWide || later || !worked {
+		l.cluster.violate("law 10: a person accepts only the last deployment, once it has ended and succeeded somewhere",
+			"%s: ended %q, kind %s, later %t", l.cluster.transcript.deployment(w.id), w.ended, w.Kind, later)
 	}
 }
 

@@ -31,11 +31,11 @@ type triggerState struct {
 }
 
 // release returns the wanted release of an environment without its pin: that of the environment-wide deployment that
-// was queued last among the successful ones.
+// was queued last, of the ones that succeeded or that a person accepted.
 func (a *projectState) release(environment string) (release string) {
 	for _, w := range a.deployments {
 		if w.Kind == domain.EnvironmentWide && w.Environment == environment && !w.environmentGone &&
-			w.ended == domain.DeploymentSucceeded {
+			w.good() {
 			release = w.Release
 		}
 	}

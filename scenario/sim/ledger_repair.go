@@ -73,10 +73,10 @@ func (l *ledger) endRepair(s *partState, r *installation) {
 		return
 	}
 	kind := domain.FailedRolloutHold
-	if first.ended == domain.DeploymentSucceeded && s.result == domain.PartSucceeded {
+	if first.good() && s.result == domain.PartSucceeded {
 		kind = domain.NarrowedHold
 	}
-	settled := first.ended == domain.DeploymentSucceeded && first.Kind == domain.EnvironmentWide
+	settled := first.good() && first.Kind == domain.EnvironmentWide
 	if release := l.left(s); !settled && w.Release != w.project.wantedIn(w.Environment) &&
 		(s.machine.Instance == s.instance || release != "") {
 		r.holds[kind] = &holdState{instance: s.instance, release: release, deployment: first, set: l.at}

@@ -225,6 +225,17 @@ func (p *cluster) repair(st step) {
 	p.do(s, c, words...)
 }
 
+// accept accepts one of the last deployments of a project.
+func (p *cluster) accept(st step) {
+	s, project, _ := p.pick(st)
+	a := p.ledger.projects[project]
+	if a == nil || len(a.deployments) == 0 {
+		return
+	}
+	w := a.deployments[len(a.deployments)-1-st.b%min(4, len(a.deployments))]
+	p.do(s, domain.AcceptDeployment{Deployment: w.id, Origin: domain.By(by)}, "accept", p.transcript.deployment(w.id))
+}
+
 // cancel cancels one of the open deployments.
 func (p *cluster) cancel(st step) {
 	s := p.serving(st.a)

@@ -74,6 +74,7 @@ var actions = []action{
 	{"rollback", 2, people, (*cluster).rollback},
 	{"retry", 2, people, (*cluster).retry},
 	{"repair", 4, people, (*cluster).repair},
+	{"accept", 4, people, (*cluster).accept},
 	{"role", 2, people, (*cluster).deployRole},
 	{"cancel", 4, people, (*cluster).cancel},
 	{"stop-parts", 3, people, (*cluster).stopParts},
