@@ -78,6 +78,10 @@ func Run(ctx context.Context, c Config) error {
 		return &Error{Kind: Invalid, Err: errors.New("the join token contains an invalid character, such as a line break " +
 			"(set --join or DROVER_JOIN to exactly what `drover token create --join` printed)")}
 	}
+	if g.joins && c.Environment == "" { // a machine that exists already has one
+		c.Logger.Warn("no environment is given; the server accepts this agent only if its machine exists already, so start it "+
+			"with --environment", zap.String("machine", c.Name))
+	}
 	s := newSession(c, j, g.open)
 	s.setLeft(j.Orphans())
 	s.recoverEntries(left)

@@ -361,3 +361,19 @@ func TestAgentReloadsItsCAFile(t *testing.T) {
 	c.drop()
 	expect(t, server.welcome(t), aHeartbeat)
 }
+
+func TestAgentWithoutEnvironmentWarnsAtItsStart(t *testing.T) {
+	const warning = "no environment is given; the server accepts this agent only if its machine exists already, so start it " +
+		"with --environment"
+	server := newServer(t)
+	config := configuration(t, server)
+	config.Environment = ""
+	a := startAgent(t, config)
+	server.welcome(t)
+	require.Equal(t, 1, a.log.FilterMessage(warning).Len())
+
+	other := newServer(t)
+	b := startAgent(t, configuration(t, other))
+	other.welcome(t)
+	require.Zero(t, b.log.FilterMessage(warning).Len())
+}

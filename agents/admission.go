@@ -333,7 +333,12 @@ func (h *Hub) checkTokenLimits(s domain.TokenSettings, j joinRequest) error {
 	if own {
 		return nil
 	}
-	if len(s.Environments) > 0 && !slices.Contains(s.Environments, environment) {
+	switch {
+	case len(s.Environments) == 0 || slices.Contains(s.Environments, environment):
+	case environment == "":
+		return problem.Forbidden("machine %s has no environment", j.machine).
+			WithHint("start its agent with --environment; the join token allows %v", s.Environments)
+	default:
 		return problem.Forbidden("the join token does not allow environment %.80q", environment).
 			WithHint("it allows %v", s.Environments)
 	}

@@ -302,6 +302,9 @@ func (c Rollback) Decide(w World) ([]Event, *Rejection) {
 	if !w.Environment(c.Environment) {
 		return nil, environmentNotFound(c.Environment)
 	}
+	if c.Release != "" && p.Releases[c.Release] == nil {
+		return nil, noRelease(c.Project, c.Release)
+	}
 	release, reason := c.Release, "rollback"
 	if release == "" {
 		release = p.RollbackTo(c.Environment)
@@ -341,6 +344,12 @@ func (c Retry) Decide(w World) ([]Event, *Rejection) {
 		Reason: "retry", Origin: c.Origin}.Decide(w)
 }
 
+// noRelease rejects a release that does not exist but should: the command concerns one that was deployed before.
+func noRelease(project, release string) *Rejection {
+	return notFound("project %s has no release %.140q", project, release).
+		hint("`drover get releases --project %s` lists them", project)
+}
+
 // Decide sets the pin, or changes it.
 func (c SetPin) Decide(w World) ([]Event, *Rejection) {
 	p := w.Project(c.Project)
@@ -348,8 +357,7 @@ func (c SetPin) Decide(w World) ([]Event, *Rejection) {
 		return nil, projectNotFound(c.Project)
 	}
 	if p.Releases[c.Release] == nil {
-		return nil, notFound("project %s has no release %.140q", c.Project, c.Release).
-			hint("`drover get releases --project %s` lists them", c.Project)
+		return nil, noRelease(c.Project, c.Release)
 	}
 	if r := p.checkNotRetired(c.Release); r != nil {
 		return nil, r

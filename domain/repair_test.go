@@ -189,5 +189,7 @@ func TestRollbackDeploysTheNamedReleaseWithItsReason(t *testing.T) {
 	require.Equal(t, two, q.MaxParallel)
 	require.Equal(t, "rollback: the cache leaks", q.Reason)
 	w.rejects(Rollback{Project: "shop", Environment: "production", Release: "9"}, NotFound, "no release")
+	_, r := Rollback{Project: "shop", Environment: "production", Release: "9"}.Decide(w)
+	require.Equal(t, "`drover get releases --project shop` lists them", r.Hint)
 	w.rejects(Rollback{Project: "shop", Environment: "production"}, Conflict, "no release to roll back to")
 }

@@ -21,7 +21,7 @@ var situations = map[string]func(*projectionstest.History){
 		l.Release("shop", "1.1")
 		l.Want("1.1")
 	},
-	"ahead": func(l *projectionstest.History) { named(l, "1.1") },
+	"ahead":   func(l *projectionstest.History) { named(l, "1.1") },
 	"dirty":   func(l *projectionstest.History) { l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed) },
 	"offline": func(l *projectionstest.History) { l.Disconnect("web-01") },
 	"tried too often": func(l *projectionstest.History) {

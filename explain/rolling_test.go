@@ -47,6 +47,24 @@ func TestFirstRolloutAndRepeatedReleaseAreRollingToo(t *testing.T) {
 		ProjectsTable(Projects(l.View, Filter{}).Items, false).Rows[0][6])
 }
 
+func TestMachineShowsWhichHealthCheckFails(t *testing.T) {
+	l := projectionstest.OneMachine(t)
+	l.Join("web-02")
+	report := func(status domain.Health, detail string) Table {
+		l.Add("machine/web-01", domain.MachineHealthChanged{Status: status, Detail: detail, Session: projectionstest.Session})
+		return MachinesTable(Machines(l.View, Filter{}).Items, false)
+	}
+	healthy := report(domain.Healthy, "all is well")
+	require.NotContains(t, healthy.Header, "DETAIL")
+	unhealthy := report(domain.Unhealthy, "no space left")
+	require.Equal(t, "DETAIL", unhealthy.Header[8])
+	require.Equal(t, "check of policy default: no space left", unhealthy.Rows[0][8])
+	require.Equal(t, healthy.Rows[1], unhealthy.Rows[1], "the rows of other machines do not change")
+	l.Connect("web-01", domain.ID{}, domain.ID{2: 9}) // another instance
+	m, _ := MachineOf(l.View, "web-01")
+	require.Empty(t, m.HealthDetail)
+}
+
 func TestFailedFirstInstallationShowsAsDirty(t *testing.T) {
 	l := projectionstest.OneMachine(t)
 	row := func() string { return MachinesTable(Machines(l.View, Filter{}).Items, false).Rows[0][6] }

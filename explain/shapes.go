@@ -25,8 +25,10 @@ type Machine struct {
 	Enabled     bool     `json:"enabled"`
 	Presence    string   `json:"presence"` // online, offline, unknown
 	Health      string   `json:"health"`   // healthy, warning, unhealthy, unknown
-	Deployable  bool     `json:"deployable"`
-	Doubted     bool     `json:"doubted,omitempty"` // the log does not have what its agent remembers
+	// HealthDetail names the check that does not succeed, and the last line of its output.
+	HealthDetail string `json:"healthDetail,omitempty"`
+	Deployable   bool   `json:"deployable"`
+	Doubted      bool   `json:"doubted,omitempty"` // the log does not have what its agent remembers
 	// Conditions are what its agent reports about the machine, such as a full disk.
 	Conditions []Condition `json:"conditions,omitempty"`
 	Policy     string      `json:"policy"`

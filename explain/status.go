@@ -231,10 +231,12 @@ func (s *Status) addConditions(v *projections.View, environment string, machines
 	for _, condition := range []struct {
 		kind, text string
 		applies    func(*projections.Machine) bool
+		detail     func(*projections.Machine) string
 	}{
 		{"doubted", "the log does not have what the agent remembers",
-			func(m *projections.Machine) bool { return v.DoubtOf(m) != nil }},
-		{"unhealthy", "unhealthy", func(m *projections.Machine) bool { return m.Online && m.Health == domain.Unhealthy }},
+			func(m *projections.Machine) bool { return v.DoubtOf(m) != nil }, nil},
+		{"unhealthy", "unhealthy", func(m *projections.Machine) bool { return m.Online && m.Health == domain.Unhealthy },
+			healthDetail},
 	} {
 		var found []string
 		for _, m := range machines {
@@ -245,9 +247,12 @@ func (s *Status) addConditions(v *projections.View, environment string, machines
 		if len(found) == 0 {
 			continue
 		}
+		text := fmt.Sprintf("%s in %s: %s: %s", machineCount(len(found)), environment, condition.text, someOf(found))
+		if condition.detail != nil && condition.detail(v.Machines[found[0]]) != "" {
+			text += "; " + found[0] + ": " + condition.detail(v.Machines[found[0]])
+		}
 		s.Attention = append(s.Attention, Attention{Kind: condition.kind, Environment: environment, Count: len(found),
-			Text:    fmt.Sprintf("%s in %s: %s: %s", machineCount(len(found)), environment, condition.text, someOf(found)),
-			Command: "drover describe machine " + found[0]})
+			Text: text, Command: "drover describe machine " + found[0]})
 	}
 }
 

@@ -85,7 +85,7 @@ func TestStatusListsWhatNeedsAttentionTheMostSevereFirst(t *testing.T) {
 	l.Join("web-02", "web-03", "web-04")
 	require.Empty(t, StatusOf(l.View, Filter{}, nil).Attention)
 	l.Add("project/shop", domain.HoldSet{Machine: "web-03", Reason: "rack 7", Origin: domain.By("bob")})
-	l.Add("machine/web-04", domain.MachineHealthChanged{Status: domain.Unhealthy, Session: l.Machines["web-04"].Session})
+	l.Add("machine/web-04", domain.MachineHealthChanged{Status: domain.Unhealthy, Detail: "no disk", Session: l.Machines["web-04"].Session})
 	d := wide(l, "1.0")
 	l.Claim(d, "web-01")
 	l.End(d, "web-01", domain.PartFailed, domain.StepFailed)
@@ -101,7 +101,7 @@ func TestStatusListsWhatNeedsAttentionTheMostSevereFirst(t *testing.T) {
 	require.Equal(t, []string{
 		"rollout-failed: shop 1.0 failed in production: 1 of 4 machines failed | drover describe deployment " + d.String(),
 		"retries-exhausted: drover gave up on 1 machine of shop in production | drover why web-02 --project shop",
-		"unhealthy: 1 machine in production: unhealthy: web-04 | drover describe machine web-04",
+		"unhealthy: 1 machine in production: unhealthy: web-04; web-04: check of policy default: no disk | drover describe machine web-04",
 		"held: 1 machine of shop in production: held, by bob (rack 7) | " +
 			"drover get machines --state held --project shop --environment production",
 	}, texts)

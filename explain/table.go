@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -107,17 +108,24 @@ func table[T any](header string, list []T, row func(T) []string) Table {
 	return t
 }
 
-// MachinesTable returns the output of `get machines`.
+// MachinesTable returns the output of `get machines`. Only the rows of machines whose health check does not succeed have
+// the last cell.
 func MachinesTable(list []Machine, wide bool) Table {
 	header := "NAME ENVIRONMENT ROLES STATE HEALTH DEPLOYABLE INSTALLED WANTED"
 	if wide {
 		header += " POLICY INSTANCE NOTE"
+	}
+	if slices.ContainsFunc(list, func(m Machine) bool { return m.HealthDetail != "" }) {
+		header += " DETAIL"
 	}
 	return table(header, list, func(m Machine) []string {
 		row := []string{m.Name, m.Environment, joined(m.Roles), m.Presence + choose(m.Enabled, "", ",disabled") + choose(m.Doubted, ",doubted", ""), m.Health,
 			choose(m.Deployable, "yes", "no"), installedCell(m), wantedCell(m.Wanted)}
 		if wide {
 			row = append(row, m.Policy, dash(m.Instance), dash(m.Note))
+		}
+		if m.HealthDetail != "" {
+			row = append(row, m.HealthDetail)
 		}
 		return row
 	})

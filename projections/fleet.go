@@ -27,6 +27,8 @@ type Machine struct {
 	HealthSince eventlog.Position
 	// ConditionsSince are the positions since which the agent has reported each of Conditions.
 	ConditionsSince map[domain.ConditionKind]Moment
+	// HealthDetail is what the agent reported with its present health. It is only shown.
+	HealthDetail string
 	// HealthChanges are the times of the newest changes of its health, the oldest first. They are only shown.
 	HealthChanges []time.Time
 	// LostCheck is set while the machine has no health check but had one before, because the policy lost it or the
@@ -188,7 +190,10 @@ func (v *View) notePositions(m *Machine, before domain.Machine, f Fact) {
 		m.noteOffline(f.Event, f.Position, f.Time)
 	}
 	if m.Health != before.Health {
-		m.HealthSince = f.Position
+		m.HealthSince, m.HealthDetail = f.Position, ""
+		if e, ok := f.Event.(domain.MachineHealthChanged); ok {
+			m.HealthDetail = e.Detail
+		}
 		m.HealthChanges = append(m.HealthChanges[max(0, len(m.HealthChanges)+1-maxHealthChanges):], f.Time)
 	}
 	m.noteConditions(f)

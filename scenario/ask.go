@@ -144,11 +144,12 @@ func (r *runner) view(b *block) ([]string, error) {
 	return strings.Split(out.String(), "\n"), err
 }
 
-// machinesOf returns the machines without what `view deployments` shows: open parts, and first installations that failed.
+// machinesOf returns the machines without what other blocks show: open parts, first installations that failed, and reports
+// of health checks.
 func machinesOf(v *projections.View) []explain.Machine {
 	list := explain.Machines(v, explain.Filter{}).Items
 	for i, m := range list {
-		list[i].Rolling = nil
+		list[i].Rolling, list[i].HealthDetail = nil, ""
 		list[i].Installed = slices.DeleteFunc(m.Installed, func(i explain.Installed) bool { return i.Release == "" })
 	}
 	return list

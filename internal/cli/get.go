@@ -19,7 +19,7 @@ func getVerb(a *app) *cobra.Command {
 	var watch bool
 	cmd := verb{
 		exits: readExits(exits{exitOK: "success; the list may be empty",
-			exitMissing: "the resource does not exist, or the project or environment of a filter does not exist"}),
+			exitMissing: "the resource does not exist, or the project, environment or role of a filter does not exist"}),
 		use: "get KIND [NAME]", short: "List resources of a kind, or show one",
 		long: "List the resources of a kind as a table, or show one resource.\n\n" +
 			"Kinds: machines, environments, policies, projects, triggers, releases, deployments, servers,\n" +
@@ -79,8 +79,8 @@ func getVerb(a *app) *cobra.Command {
 	return cmd
 }
 
-// checkFilters returns an error if a filter names a project or an environment that does not exist, and nothing matches it.
-// A deleted project can still have deployments.
+// checkFilters returns an error if a filter names a project, an environment or a role that does not exist, and nothing
+// matches it. A deleted project can still have deployments. A role exists if a machine has it.
 func (a *app) checkFilters(ctx context.Context, k kind, q url.Values) error {
 	for _, filter := range []string{"project", "environment"} {
 		name := q.Get(filter)
@@ -96,7 +96,20 @@ func (a *app) checkFilters(ctx context.Context, k kind, q url.Values) error {
 			return missing
 		}
 	}
+	if role := q.Get("role"); role != "" {
+		return a.checkRole(ctx, role)
+	}
 	return nil
+}
+
+// checkRole returns an error if no machine has the role.
+func (a *app) checkRole(ctx context.Context, role string) error {
+	machines, err := machineKind.fetchList(ctx, a, query("role", role), 1)
+	if err != nil || len(machines.items) > 0 {
+		return nil // the list itself reports the error
+	}
+	return &failure{code: exitMissing, kind: client.NotFound, text: "no machine has role " + quoted(role),
+		hint: "`drover get machines` shows the roles"}
 }
 
 func (a *app) getOne(ctx context.Context, k kind, name, project, at string, watch bool) error {

@@ -156,7 +156,9 @@ func (p *listWriter[T]) rows(b *strings.Builder, t explain.Table) error {
 		t.Header = nil
 		return t.Write(b, 0)
 	}
-	p.all.Header, p.all.Rows = t.Header, append(p.all.Rows, t.Rows...)
+	if p.all.Rows = append(p.all.Rows, t.Rows...); len(t.Header) > len(p.all.Header) { // see explain.MachinesTable
+		p.all.Header = t.Header
+	}
 	return nil
 }
 

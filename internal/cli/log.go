@@ -49,6 +49,7 @@ func logAcceptVerb(a *app) *cobra.Command {
 		Machine string   `json:"machine,omitempty"`
 		Except  []string `json:"except,omitempty"`
 	}
+	var yes bool
 	cmd := verb{
 		exits: writeExits(exits{exitConflict: "the log has lost no events, so there is nothing to accept",
 			exitMissing: "the machine does not exist"}),
@@ -60,10 +61,14 @@ func logAcceptVerb(a *app) *cobra.Command {
 			"deployed to it. Accept that with --machine.\n\n" +
 			"The command gives the log a new id, ends the doubts about all machines except those of --except,\n" +
 			"and sets a hold on each machine whose last success is lost. Lift these holds with `drover unhold`.\n" +
-			"With --machine it does so for that machine only, and the log keeps its id.",
+			"With --machine it does so for that machine only, and the log keeps its id.\n\n" +
+			"On a terminal, the command asks for confirmation. With --yes or without a terminal, it does not ask.",
 		example: "drover eventlog accept-restore\ndrover eventlog accept-restore --except web-01\n" +
 			"drover eventlog accept-restore --machine web-01",
 		run: func(ctx context.Context, _ []string) error {
+			if err := a.askAcceptance(yes, what.Machine); err != nil {
+				return err
+			}
 			written, err := a.command(ctx, client.Path("log", "accept-restore"), what)
 			switch {
 			case err != nil:
@@ -77,8 +82,31 @@ func logAcceptVerb(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&what.Machine, "machine", "", "accept only what the agent of this `MACHINE` remembers")
 	cmd.Flags().StringSliceVar(&what.Except, "except", nil, "leave this `MACHINE` doubted; repeatable")
 	cmd.MarkFlagsMutuallyExclusive("machine", "except")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
 }
+
+// askAcceptance asks on a terminal whether lost events are accepted as lost.
+func (a *app) askAcceptance(yes bool, machine string) error {
+	switch {
+	case yes || !isTerminal(a.In):
+		return nil
+	case !isTerminal(a.Err): // the user would not see the question
+		return errNotAccepted
+	}
+	question := "All events that the log has lost stay lost. Continue?"
+	if machine != "" {
+		question = "What the agent of " + machine + " remembers, but the log does not have, stays lost. Continue?"
+	}
+	if err := a.askYes(question); err != nil {
+		return errNotAccepted
+	}
+	return nil
+}
+
+// errNotAccepted is the error of accept-restore without confirmation.
+var errNotAccepted = &failure{code: exitError, kind: "declined", text: "nothing was accepted",
+	hint: "use --yes to continue without confirmation"}
 
 func logClearVerb(a *app) *cobra.Command {
 	return verb{

@@ -58,3 +58,17 @@ func TestDeployAsksOnTerminalIfNoMachineIsAvailable(t *testing.T) {
 	require.Zero(t, code)
 	require.NotContains(t, shown, "[y/N]")
 }
+
+func TestAcceptRestoreAsksOnTerminal(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	s.server()
+	for typed, code := range map[string]int{"n\n": 1, "\n": 1, "y\n": 6} { // 6: the log has lost nothing
+		shown, got := s.atTerminal(typed, "eventlog", "accept-restore")
+		require.Contains(t, shown, "All events that the log has lost stay lost. Continue? [y/N]")
+		require.Equal(t, code, got, "%q: %s", typed, shown)
+	}
+	shown, code := s.atTerminal("", "eventlog", "accept-restore", "--yes")
+	require.Equal(t, 6, code, shown)
+	require.NotContains(t, shown, "[y/N]")
+}
