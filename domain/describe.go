@@ -191,6 +191,12 @@ func (r PartReason) Text() string {
 	return string(r)
 }
 
+// StepEnded describes the end of a step with an exit code other than 0. The detail of a part begins with it, and the last
+// line of the step's output follows after a colon.
+func StepEnded(step string, exitCode int) string {
+	return fmt.Sprintf("step %q ended with exit code %d", step, exitCode)
+}
+
 // Text describes how the verification of a part ended. part is the subject of the sentence.
 func (e PartVerified) Text(part string) string {
 	switch e.State {

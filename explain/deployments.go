@@ -82,7 +82,7 @@ func deploymentCause(d *projections.Deployment, names Names) DeploymentCause {
 
 func deploymentMachine(v *projections.View, part *projections.Part) DeploymentMachine {
 	return DeploymentMachine{Name: part.Machine, State: string(part.State),
-		Reason: string(partReason(v, part)), Detail: part.Detail,
+		Reason: string(partReason(v, part)), Detail: part.Detail, Step: part.Step, ExitCode: part.ExitCode,
 		StartedAt: moment(part.StartedTime), FinishedAt: moment(part.EndedTime), WaitsFor: waitsFor(v, part)}
 }
 

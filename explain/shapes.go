@@ -182,6 +182,8 @@ type DeploymentMachine struct {
 	State      string     `json:"state"` // of domain.PartState
 	Reason     string     `json:"reason"`
 	Detail     string     `json:"detail,omitempty"`
+	Step       string     `json:"step,omitempty"` // in which it failed
+	ExitCode   int        `json:"exitCode,omitempty"`
 	StartedAt  *time.Time `json:"startedAt"`
 	FinishedAt *time.Time `json:"finishedAt"`
 	// WaitsFor is the part of another deployment that runs on the machine, while this part waits for it.

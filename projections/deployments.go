@@ -80,7 +80,10 @@ type Part struct {
 	Machine    string
 	State      domain.PartState
 	Reason     domain.PartReason
-	Detail     string
+	// Step, ExitCode and Detail are what the agent reported about the end.
+	Step     string
+	ExitCode int
+	Detail   string
 	// Released, Claimed and EndedAt are positions, 0 if it has not happened. Claimed is the claim that counts.
 	Released, Claimed, EndedAt eventlog.Position
 	StartedTime, EndedTime     time.Time

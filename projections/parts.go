@@ -62,7 +62,7 @@ func (v *View) endClaimed(part *Part, e domain.PartEnded, f Fact) {
 	byAgent := e.ByAgent()
 	switch {
 	case part.State == domain.PartRunning && (byAgent || e.State == domain.PartLost):
-		part.Reported, part.Detail = byAgent, e.Detail
+		part.Reported, part.Step, part.ExitCode, part.Detail = byAgent, e.Step, e.ExitCode, e.Detail
 		if e.State == domain.PartSucceeded && part.Deployment.Facts.HealthyFor > 0 {
 			v.beginVerification(part, f)
 			return

@@ -272,7 +272,7 @@ func (r *runner) judge(step domain.Step, exit Exit) *client.End {
 		end.Reason, end.Detail = domain.StepTimedOut, fmt.Sprintf("step %q exceeded its timeout of %s", step.Name,
 			exit.Timeout)
 	case exit.Code != 0:
-		end.Reason, end.Detail = domain.StepFailed, fmt.Sprintf("step %q ended with exit code %d", step.Name, exit.Code)
+		end.Reason, end.Detail = domain.StepFailed, domain.StepEnded(step.Name, exit.Code)
 		if line := r.last.String(); line != "" {
 			end.Detail += ": " + line
 		}
