@@ -23,8 +23,8 @@ var previews = []string{
 	"POST /pins", "DELETE /pins/{project}/{name}",
 	"POST /holds", "DELETE /holds/{project}/{name}",
 	"POST /machines/{name}/enable", "POST /projects/{name}/enable", "POST /triggers/{project}/{name}/enable",
-	"POST /deployments", "POST /deployments/{name}/accept", "POST /deployments/{name}/cancel", "POST /rollback", "POST /retry",
-	"POST /releases/{project}/{name}/restore",
+	"POST /deployments", "POST /deployments/{name}/accept", "POST /deployments/{name}/cancel",
+	"POST /deployments/{name}/retry", "POST /rollback", "POST /retry", "POST /releases/{project}/{name}/restore",
 }
 
 // Preview is what a write would do.

@@ -117,6 +117,7 @@ var routePermissions = map[string][]sender{
 	"POST /api/v1/preview/deployments":                       deployers,
 	"POST /api/v1/preview/deployments/{name}/accept":         deployers,
 	"POST /api/v1/preview/deployments/{name}/cancel":         deployers,
+	"POST /api/v1/preview/deployments/{name}/retry":          deployers,
 	"POST /api/v1/preview/releases/{project}/{name}/restore": deployers,
 	"POST /api/v1/preview/rollback":                          deployers,
 	"POST /api/v1/preview/retry":                             deployers,

@@ -91,7 +91,7 @@ func TestBackupTakenUnderLoadRestoresWithoutRedeployment(t *testing.T) {
 	serving := s.server()
 	ran := s.shop()
 	s.ok("release", "create", "shop", "1.0")
-	s.ok("deploy", "shop", "1.0", "--to", "production", "--wait", "--timeout", "60s")
+	s.ok("deploy", "shop", "1.0", "--to", "production", "--wait", "--allow-empty", "--timeout", "60s")
 	s.agent("web-01")
 	s.eventually("web-01 has 1.0", func() bool { return s.has("web-01", "1.0") })
 

@@ -12,16 +12,21 @@ import (
 )
 
 // confirm warns before a deployment if none of its machines can take the release now, and asks on a terminal whether to
-// continue. If the environment has no machines yet, it prints a note and does not ask.
-func (a *app) confirm(ctx context.Context, d deploymentRequest, yes bool) error {
-	var reach explain.Reach
+// continue. If the environment has no machines yet, it prints a note and does not ask. It returns the preview, which is
+// empty if the server has none.
+func (a *app) confirm(ctx context.Context, d deploymentRequest, yes bool) (reach explain.Reach, err error) {
 	switch err := a.post(ctx, client.Path("deployments", "reach"), d, &reach); {
 	case err == nil:
 	case isAnswer(err):
-		return nil // the deployment is refused for the same reason, or an older server lacks this route
+		return reach, nil // the deployment is refused for the same reason, or an older server lacks this route
 	default:
-		return err
+		return reach, err
 	}
+	return reach, a.confirmReach(d, reach, yes)
+}
+
+// confirmReach warns if no machine of a deployment is ready, and asks on a terminal whether to continue.
+func (a *app) confirmReach(d deploymentRequest, reach explain.Reach, yes bool) error {
 	switch {
 	case reach.Ready > 0:
 		return nil

@@ -79,9 +79,11 @@ func deployVerb(a *app) *cobra.Command {
 		if err := w.check(); err != nil {
 			return err
 		}
-		if err := a.confirm(c.Context(), d, yes); err != nil {
+		reach, err := a.confirm(c.Context(), d, yes)
+		if err != nil {
 			return err
 		}
+		w.complete = reach.Machines == 0 && reach.Have > 0
 		return a.deploy(c.Context(), w, client.Path("deployments"), d,
 			"release "+args[1]+" of "+args[0]+" is being deployed to "+d.Environment)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,16 +12,17 @@ import (
 )
 
 func describeVerb(a *app) *cobra.Command {
-	var project string
+	var project, state string
 	var watch bool
 	cmd := verb{
 		exits: readExits(exits{exitMissing: "the resource does not exist"}),
 		use:   "describe KIND NAME", short: "Show the details of a resource",
 		long: "Show all fields of a resource. For a machine, also explain its release in each project, as\n" +
-			"`drover why` does. For an environment, list the release of each project, and for a deployment its\n" +
-			"machines. For a release, print its variables and scripts, as `drover release show` does.",
+			"`drover why` does. For an environment, list the release of each project. For a deployment, list its\n" +
+			"machines, and group the failed ones by step, exit code and last line of output. For a release, print\n" +
+			"its variables and scripts, as `drover release show` does.",
 		example: "drover describe machine web-01 -w\n" +
-			"drover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
+			"drover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --state failed",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0], anyKind)
 			if err != nil {
@@ -30,31 +32,58 @@ func describeVerb(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.structured() {
+			if err := checkPartState(k, state); err != nil {
+				return err
+			}
+			if a.structured() && state == "" {
 				return a.getOne(ctx, k, id(args[1]), project, "", watch)
 			}
+			fetch := a.fetchDescription(k, path, args[1], state)
 			if watch {
-				return a.watch(ctx, a.fetchDescription(k, path, args[1]))
+				return a.watch(ctx, fetch)
 			}
-			now, err := a.fetchDescription(k, path, args[1])(ctx, "")
-			if err != nil {
+			now, err := fetch(ctx, "")
+			switch {
+			case err != nil:
 				return err
+			case a.structured():
+				return a.value(now.items[0].value)
 			}
 			return a.printRaw(now.items[0].text)
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of a trigger or release")
+	cmd.Flags().StringVar(&state, "state", "",
+		"list only the machines of a deployment that are in this `STATE`, such as failed or running")
 	watchFlag(cmd, &watch)
 	return cmd
 }
 
-// fetchDescription returns a fetchFunc for the description of one resource.
-func (a *app) fetchDescription(k kind, path, name string) fetchFunc {
+// partStates are the states of the machines of a deployment.
+var partStates = []string{"queued", "released", "running", "verifying", "succeeded", "failed", "skipped", "cancelled", "lost"}
+
+// checkPartState returns an error if --state is not the state of a part, or if the resource has no parts.
+func checkPartState(k kind, state string) error {
+	switch {
+	case state == "":
+		return nil
+	case k.name != deploymentKind.name:
+		return usage("--state requires a deployment, such as `drover describe deployment ID --state failed`")
+	case !slices.Contains(partStates, state):
+		return usage("unknown state %s: use %s", quoted(state), enumerate(partStates, "or"))
+	}
+	return nil
+}
+
+// fetchDescription returns a fetchFunc for the description of one resource. state selects machines of a deployment; empty
+// selects all.
+func (a *app) fetchDescription(k kind, path, name, state string) fetchFunc {
 	return func(ctx context.Context, after string) (now content, err error) {
 		var text string
+		var value any
 		switch k.name {
 		case deploymentKind.name:
-			text, now.position, err = a.describeDeployment(ctx, path, after)
+			text, value, now.position, err = a.describeDeployment(ctx, path, after, state)
 		case releaseKind.name:
 			text, now.position, err = a.describeRelease(ctx, path, after)
 		default:
@@ -68,7 +97,7 @@ func (a *app) fetchDescription(k kind, path, name string) fetchFunc {
 		case k.name == environmentKind.name:
 			text, err = a.appendReleases(ctx, text, name, now.position)
 		}
-		now.items = []entry{{key: name, name: k.name + "/" + name, text: text}}
+		now.items = []entry{{key: name, name: k.name + "/" + name, text: text, value: value}}
 		return now, err
 	}
 }
@@ -106,11 +135,15 @@ func supersededText(d explain.Deployment) string {
 	return fmt.Sprintf("by %s (release %s)", d.SupersededBy.ID, d.SupersededBy.Release)
 }
 
-func (a *app) describeDeployment(ctx context.Context, path, after string) (text, position string, err error) {
-	var d explain.Deployment
+// describeDeployment returns a deployment with the machines in a state as text and as a value. Its failures are grouped.
+func (a *app) describeDeployment(ctx context.Context, path, after, state string) (text string, d explain.Deployment,
+	position string, err error) {
 	position, err = a.readAt(ctx, path, query("after", after), &d)
 	if err != nil {
-		return "", "", err
+		return "", d, "", err
+	}
+	if state != "" {
+		d.Machines = slices.DeleteFunc(d.Machines, func(m explain.DeploymentMachine) bool { return m.State != state })
 	}
 	wave, accepted := "", ""
 	if d.Wave != nil {
@@ -132,9 +165,13 @@ func (a *app) describeDeployment(ctx context.Context, path, after string) (text,
 		}
 	}
 	b.WriteString("\n")
+	if groups := explain.GroupFailures(d.Machines); len(groups) > 0 {
+		t := tableWriter{style: a.style()}
+		b.WriteString(t.draw(explain.FailuresTable(groups)) + "\n")
+	}
 	if len(d.Machines) > 0 {
 		t := tableWriter{style: a.style()}
 		b.WriteString(t.draw(explain.PartsTable(d.Machines)))
 	}
-	return b.String(), position, nil
+	return b.String(), d, position, nil
 }

@@ -11,14 +11,16 @@ import (
 
 // The exit codes.
 const (
-	exitOK       = 0
-	exitError    = 1
-	exitUsage    = 2
-	exitFailed   = 3
-	exitDenied   = 4
-	exitMissing  = 5
-	exitConflict = 6
-	exitPending  = 8
+	exitOK         = 0
+	exitError      = 1
+	exitUsage      = 2
+	exitFailed     = 3
+	exitDenied     = 4
+	exitMissing    = 5
+	exitConflict   = 6
+	exitSuperseded = 7
+	exitPending    = 8
+	exitEmpty      = 9
 )
 
 // exits maps each exit code that a command can return to its meaning.

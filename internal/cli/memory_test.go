@@ -31,7 +31,7 @@ func (s *fixture) recorded(name string) int {
 func (s *fixture) release(version string) {
 	s.t.Helper()
 	s.ok("release", "create", "shop", version)
-	s.ok("deploy", "shop", version, "--to", "production", "--wait", "--timeout", "60s")
+	s.ok("deploy", "shop", version, "--to", "production", "--wait", "--allow-empty", "--timeout", "60s")
 }
 
 func TestMachineWhoseDiskWasRestoredFromASnapshotIsDeployedToAgain(t *testing.T) {

@@ -133,7 +133,7 @@ func TestRepeatedlyKilledServerLosesNoEventAndRunsNoPartTwice(t *testing.T) {
 	server := s.server()
 	ran := s.shop()
 	s.ok("release", "create", "shop", "1.0")
-	s.ok("deploy", "shop", "1.0", "--to", "production", "--wait", "--timeout", "60s")
+	s.ok("deploy", "shop", "1.0", "--to", "production", "--wait", "--allow-empty", "--timeout", "60s")
 	machines := []string{"web-01", "web-02", "web-03"}
 	for _, name := range machines {
 		s.agent(name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -17,69 +18,107 @@ import (
 	"github.com/droverhq/drover/internal/clock"
 )
 
-// waiter implements --wait and --timeout: the command ends when the deployment has ended.
+// waiter implements --wait and its flags: the command ends when the deployment has ended.
 type waiter struct {
-	app     *app
-	wait    bool
-	timeout time.Duration
-	seen    map[string]string
+	app        *app
+	wait       bool
+	timeout    time.Duration
+	allowEmpty bool
+	// complete is set if the deployment leaves out all machines because they have the release.
+	complete bool
+
+	line       *statusLine // nil if progress is appended
+	milestones milestones
+	samples    []sample
+	// reported are the failed machines that belong to a reported group of failures.
+	reported map[string]bool
+	// replaced is set after the message that another deployment replaces this one.
+	replaced bool
 }
 
 // waitExits returns the exit codes of a command that queues a deployment; the entries of own replace the defaults.
 func waitExits(own exits) exits {
 	all := writeExits(exits{exitOK: "the deployment is queued; with --wait: it succeeded",
-		exitFailed:  "with --wait: the deployment failed or was cancelled",
-		exitPending: "with --wait: --timeout passed or the command was interrupted; the deployment continues"})
+		exitFailed:     "with --wait: the deployment failed or was cancelled",
+		exitSuperseded: "with --wait: a deployment of another release replaced it",
+		exitPending:    "with --wait: --timeout passed or the command was interrupted; the deployment continues",
+		exitEmpty:      "with --wait: it reached no machine, and --allow-empty is not given"})
 	maps.Copy(all, own)
 	return all
 }
 
-// pollEvery is the interval at which --wait reads the deployment.
+// pollEvery is the shortest interval at which --wait reads the deployment.
 const pollEvery = 300 * time.Millisecond
 
 func (w *waiter) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&w.wait, "wait", false, "wait until the deployment has ended; exit code 3 if it failed")
 	cmd.Flags().DurationVar(&w.timeout, "timeout", 0,
 		"with --wait, stop waiting after this `DURATION` with exit code 8; default: never")
+	cmd.Flags().BoolVar(&w.allowEmpty, "allow-empty", false,
+		"with --wait, end with exit code 0 even if the deployment reached no machine; default: exit code 9")
 }
 
 func (w *waiter) check() error {
 	switch {
 	case w.timeout != 0 && !w.wait:
 		return usage("--timeout requires --wait")
+	case w.allowEmpty && !w.wait:
+		return usage("--allow-empty requires --wait")
 	case w.timeout < 0:
 		return usage("invalid --timeout %s: use a positive duration, such as 10m", w.timeout)
 	}
 	return nil
 }
 
-// until reads the deployment until it has ended and prints its progress to stderr. The deployment continues after a
-// timeout or an interrupt.
+// until waits until the deployment has ended, prints its progress to stderr, and returns its result. If a deployment of
+// the same release replaces it, it waits for that one. The deployment continues after a timeout or an interrupt.
 func (w *waiter) until(ctx context.Context, written client.Written) error {
+	bounded := ctx
 	if w.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, w.timeout)
+		bounded, cancel = context.WithTimeout(ctx, w.timeout)
 		defer cancel()
 	}
-	w.seen = map[string]string{}
-	q := query("after", written.Position)
+	if w.line = newStatusLine(w.app.Err); w.line != nil {
+		defer func(messages io.Writer) { w.line.clear(); w.app.Err = messages }(w.app.Err)
+		w.app.Err = w.line
+	}
+	id, after := written.Deployment, written.Position
 	for {
-		var d explain.Deployment
-		position, err := w.app.readAt(ctx, client.Path("deployments", written.Deployment), q, &d)
+		d, position, err := w.end(bounded, id, after)
+		if err != nil {
+			return err
+		}
+		if by := d.SupersededBy; by == nil || d.State == "succeeded" || by.Release != d.Release {
+			return w.finish(ctx, d)
+		}
+		w.app.info("deployment %s of the same release replaced %s; waiting for it", d.SupersededBy.ID, d.ID)
+		id, after = d.SupersededBy.ID, position
+	}
+}
+
+// end reads a deployment until it has ended, and prints its progress.
+func (w *waiter) end(ctx context.Context, id, after string) (d explain.Deployment, position string, err error) {
+	w.milestones, w.samples, w.reported, w.replaced = milestones{}, nil, map[string]bool{}, false
+	q := query("after", after)
+	for {
+		d = explain.Deployment{}
+		begun := time.Now()
+		position, err = w.app.readAt(ctx, client.Path("deployments", id), q, &d)
 		switch {
 		case err == nil:
 			q.Set("after", position)
-			w.printProgress(d)
 			if ended(d) {
-				return w.finish(d)
+				return d, position, nil
 			}
+			w.printProgress(d, time.Now())
 		case ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && asFailure(err).kind != client.Unavailable:
-			return err
+			return d, "", err
 		}
-		if clock.Sleep(ctx, pollEvery) != nil {
-			return &failure{code: exitPending, kind: "pending", text: "deployment " + written.Deployment +
-				" has not ended",
-				hint: "it continues; `drover get deployment " + written.Deployment + "` shows its state"}
+		if clock.Sleep(ctx, max(pollEvery, 3*time.Since(begun))) != nil {
+			return d, "", &failure{code: exitPending, kind: "pending", text: "deployment " + id + " has not ended",
+				hint: "it continues; `drover describe deployment " + id + "` shows its state, and `drover cancel " + id +
+					"` cancels it"}
 		}
 	}
 }
@@ -88,53 +127,116 @@ func ended(d explain.Deployment) bool {
 	return d.State == "succeeded" || d.State == "failed" || d.State == "cancelled"
 }
 
-// printProgress prints the machines whose state has changed.
-func (w *waiter) printProgress(d explain.Deployment) {
-	for _, m := range d.Machines {
-		text := strings.TrimSuffix(m.State+": "+m.Reason, ": ")
-		if m.Detail != "" {
-			text += " (" + explain.Line(m.Detail) + ")"
+// printProgress updates the status line, or prints a milestone. It also prints the first machine of each kind of failure.
+func (w *waiter) printProgress(d explain.Deployment, now time.Time) {
+	if by := d.SupersededBy; by != nil && !w.replaced {
+		w.replaced = true
+		w.app.info("deployment %s is %s; waiting for the machines that have started", d.ID, by)
+	}
+	w.printFailures(d)
+	t := tallyOf(d)
+	w.samples = addSample(w.samples, sample{now, t.ended()})
+	switch text := t.line(w.samples); {
+	case w.app.errorsAsJSON(): // stderr contains only errors
+	case w.line != nil:
+		w.line.show(text, t.ended(), t.total)
+	case w.milestones.due(t, now):
+		w.app.info("%s", text)
+	}
+}
+
+// maxFailureLines bounds how many kinds of failures are printed.
+const maxFailureLines = 10
+
+// printFailures prints the first machine of each new kind of failure. A deployment to one machine ends with its failure,
+// so that only the result is printed.
+func (w *waiter) printFailures(d explain.Deployment) {
+	if len(d.Machines) == 1 {
+		return
+	}
+	for i, g := range explain.GroupFailures(d.Machines) {
+		known := slices.ContainsFunc(g.Machines, func(name string) bool { return w.reported[name] })
+		for _, name := range g.Machines {
+			w.reported[name] = true
 		}
-		if w.seen[m.Name] != text {
-			w.seen[m.Name] = text
-			w.app.info("%s  %s", m.Name, text)
+		if !known && i < maxFailureLines {
+			w.app.info("%s failed: %s", g.Machines[0], g.What())
 		}
 	}
 }
 
-// finish prints the result of the deployment and returns an error unless it succeeded.
-func (w *waiter) finish(d explain.Deployment) error {
+// finish prints the result of an ended deployment and returns an error unless it succeeded.
+func (w *waiter) finish(ctx context.Context, d explain.Deployment) error {
+	w.line.clear()
 	if w.app.structured() {
 		if err := w.app.value(d); err != nil {
 			return err
 		}
 	}
-	text := fmt.Sprintf("deployment %s of %s %s to %s %s", d.ID, d.Project, d.Release, d.Environment, d.State)
-	switch {
-	case d.SupersededBy != nil && d.State == "cancelled":
-		text += ": " + d.SupersededBy.String() + " (" + countByState(d) + ")"
-	case len(d.Machines) == 0:
-		text += ": it covered no machines; machines that join later get this release"
-	case d.State == "succeeded" && !slices.ContainsFunc(d.Machines,
-		func(m explain.DeploymentMachine) bool { return m.State == "succeeded" }):
-		text += ", but nothing was deployed: " + skippedText(d)
-	default:
-		text += failuresText(d) + ": " + countByState(d)
+	groups := explain.GroupFailures(d.Machines)
+	for _, g := range groups[:min(len(groups), maxFailureLines)] {
+		w.app.info("%s", g)
 	}
-	if d.State == "succeeded" {
-		w.app.info("%s", text)
-		return nil
+	if more := len(groups) - maxFailureLines; more > 0 {
+		w.app.info("and %s of failures; `drover describe deployment %s --state failed` lists all", plural(more, "other kind"), d.ID)
 	}
-	hint := "`drover logs " + d.ID + "` shows the output of its steps"
-	if i := slices.IndexFunc(d.Machines, becameUnhealthy); i >= 0 {
-		hint += ", and `drover why " + d.Machines[i].Name + "` explains its health"
+	f := w.result(ctx, d)
+	f.text = fmt.Sprintf("deployment %s of %s %s to %s %s", d.ID, d.Project, d.Release, d.Environment, d.State) + f.text
+	if f.code != exitOK {
+		return f
 	}
-	return &failure{code: exitFailed, kind: d.State, text: text, hint: hint}
+	w.app.info("%s", f.Error())
+	return nil
 }
 
-// becameUnhealthy reports whether the verification of a part failed because of the health of its machine.
-func becameUnhealthy(m explain.DeploymentMachine) bool {
-	return m.Reason == string(domain.MachineIsUnhealthy)
+// result returns the exit code of an ended deployment, the end of the sentence about it, and what to do next.
+func (w *waiter) result(ctx context.Context, d explain.Deployment) *failure {
+	switch {
+	case d.SupersededBy != nil && d.State == "cancelled":
+		return &failure{code: exitSuperseded, kind: "superseded",
+			text: ": " + d.SupersededBy.String() + w.app.whoDeployed(ctx, d.SupersededBy.ID) + " (" + countByState(d) + ")",
+			hint: "`drover describe deployment " + d.SupersededBy.ID + "` shows that one"}
+	case d.State != "succeeded":
+		return &failure{code: exitFailed, kind: d.State, hint: w.app.nextSteps(ctx, d),
+			text: cancelledText(d) + failuresText(d) + ": " + countByState(d)}
+	case len(d.Machines) == 0 && w.complete:
+		return &failure{text: ": all machines have the release already"}
+	case !reached(d) && w.allowEmpty:
+		return &failure{text: emptyText(d)}
+	case !reached(d):
+		return &failure{code: exitEmpty, kind: "empty", text: emptyText(d),
+			hint: "with --allow-empty, this is a success"}
+	}
+	return &failure{text: failuresText(d) + ": " + countByState(d), hint: w.app.nextSteps(ctx, d)}
+}
+
+// reached reports whether a deployment started on a machine.
+func reached(d explain.Deployment) bool {
+	return slices.ContainsFunc(d.Machines, func(m explain.DeploymentMachine) bool {
+		return m.StartedAt != nil || m.State == string(domain.PartSucceeded)
+	})
+}
+
+// emptyText explains why a deployment reached no machine.
+func emptyText(d explain.Deployment) string {
+	if len(d.Machines) == 0 {
+		return ": it covered no machines; machines that join later get this release"
+	}
+	return ", but nothing was deployed: " + skippedText(d)
+}
+
+// cancelledText states why the machines of a cancelled deployment did not get it, if that was not `drover cancel`.
+func cancelledText(d explain.Deployment) string {
+	if d.State != "cancelled" {
+		return ""
+	}
+	for _, m := range d.Machines {
+		reason := domain.PartReason(m.Reason)
+		if m.State == string(domain.PartCancelled) && reason != domain.DeploymentStopped && reason != "" {
+			return ", because " + reason.Text()
+		}
+	}
+	return ""
 }
 
 // failuresText compares the failures of a deployment with its maxFailures.
@@ -157,6 +259,9 @@ func countByState(d explain.Deployment) string {
 	var texts []string
 	for _, state := range slices.Sorted(maps.Keys(count)) {
 		texts = append(texts, fmt.Sprintf("%d %s", count[state], state))
+	}
+	if len(texts) == 0 {
+		return "no machines"
 	}
 	return strings.Join(texts, ", ")
 }
