@@ -12,17 +12,19 @@ import (
 )
 
 // confirm warns before a deployment if none of its machines can take the release now, and asks on a terminal whether to
-// continue. If the environment has no machines yet, it prints a note and does not ask. It returns the preview, which is
-// empty if the server has none.
-func (a *app) confirm(ctx context.Context, d deploymentRequest, yes bool) (reach explain.Reach, err error) {
-	switch err := a.post(ctx, client.Path("deployments", "reach"), d, &reach); {
+// continue. If the environment has no machines yet, it prints a note and does not ask. If the machines
+// have the release already, waiting for the deployment is a success although it reaches none.
+func (w *waiter) confirm(ctx context.Context, d deploymentRequest, yes bool) error {
+	var reach explain.Reach
+	switch err := w.app.post(ctx, client.Path("deployments", "reach"), d, &reach); {
 	case err == nil:
 	case isAnswer(err):
-		return reach, nil // the deployment is refused for the same reason, or an older server lacks this route
+		return nil // the deployment is refused for the same reason, or an older server lacks this route
 	default:
-		return reach, err
+		return err
 	}
-	return reach, a.confirmReach(d, reach, yes)
+	w.complete = reach.Machines == 0 && reach.Have > 0
+	return w.app.confirmReach(d, reach, yes)
 }
 
 // confirmReach warns if no machine of a deployment is ready, and asks on a terminal whether to continue.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,11 +80,9 @@ func deployVerb(a *app) *cobra.Command {
 		if err := w.check(); err != nil {
 			return err
 		}
-		reach, err := a.confirm(c.Context(), d, yes)
-		if err != nil {
+		if err := w.confirm(c.Context(), d, yes); err != nil {
 			return err
 		}
-		w.complete = reach.Machines == 0 && reach.Have > 0
 		return a.deploy(c.Context(), w, client.Path("deployments"), d,
 			"release "+args[1]+" of "+args[0]+" is being deployed to "+d.Environment)
 	}
@@ -108,11 +107,15 @@ func deployVerb(a *app) *cobra.Command {
 	flags.StringVar(&d.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
 	flags.BoolVar(&yes, "yes", false, "deploy without confirmation, even if no machine can take the release now")
 	w.flags(c)
-	for _, pair := range [][]string{{"role", "machine"}, {"role", "exclude"}, {"only-behind", "machine"},
-		{"only-behind", "role"}} {
-		c.MarkFlagsMutuallyExclusive(pair...)
-	}
+	excludeEachOther(c, "role machine", "role exclude", "only-behind machine", "only-behind role")
 	return c
+}
+
+// excludeEachOther marks pairs of flags of which only one can be given.
+func excludeEachOther(cmd *cobra.Command, pairs ...string) {
+	for _, pair := range pairs {
+		cmd.MarkFlagsMutuallyExclusive(strings.Fields(pair)...)
+	}
 }
 
 // deploy sends a request that queues a deployment, prints the id of the deployment and waits for its end with --wait.
