@@ -73,7 +73,7 @@ var errRewound = errors.New("the log has lost events that were read from it")
 func (c *checkpoint) readNew(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) error {
 	for {
 		read, err := c.readOnce(ctx, log, take)
-		if err != nil || read < pageSize {
+		if err != nil || read < pageSize && len(c.own) == 0 {
 			return err
 		}
 	}
@@ -83,7 +83,7 @@ func (c *checkpoint) readNew(ctx context.Context, log eventlog.Log, take func(pa
 // that a log that reads ahead does so while a page is folded. A page is valid until take returns.
 func (c *checkpoint) readOnce(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) (read int,
 	err error) {
-	page, met := c.page[:0], c.at == 0
+	page, met, owned := c.page[:0], c.at == 0, len(c.own)
 	hand := func() {
 		take(page)
 		for _, rec := range page {
@@ -111,7 +111,7 @@ func (c *checkpoint) readOnce(ctx context.Context, log eventlog.Log, take func(p
 			}
 		}
 	}
-	if !met || len(c.own) > 0 {
+	if !met || len(c.own) > 0 && len(c.own) == owned { // a read that ended early has found some of them; the next one goes on
 		return read, errRewound
 	}
 	hand()

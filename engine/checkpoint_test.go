@@ -19,11 +19,12 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// countedLog counts its reads. If broken is set, a read fails with it after a number of events.
+// countedLog counts its reads. If broken is set, a read fails with it after a number of events. If short is set, each read
+// ends after that many events.
 type countedLog struct {
 	eventlog.Log
-	reads, good int
-	broken      error
+	reads, good, short int
+	broken             error
 }
 
 func (l *countedLog) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded,
@@ -32,6 +33,9 @@ func (l *countedLog) ReadAll(ctx context.Context, after eventlog.Position, limit
 	return func(yield func(eventlog.Recorded, error) bool) {
 		n := 0
 		for rec, err := range l.Log.ReadAll(ctx, after, limit) {
+			if n == l.short && n > 0 {
+				return
+			}
 			if n++; l.broken != nil && n > l.good {
 				yield(eventlog.Recorded{}, l.broken)
 				return
@@ -152,6 +156,27 @@ func TestNextReadComparesOwnEvents(t *testing.T) {
 			require.ErrorIs(t, c.readNew(context.Background(), restored, take), errRewound)
 		})
 	}
+}
+
+// A read that ends early has not shown that the rest is lost: the next one goes on where it ended.
+func TestReadThatEndsEarlyIsNoLossOfOwnEvents(t *testing.T) {
+	log := &countedLog{Log: memory.New()}
+	grow(t, log, 3)
+	var c checkpoint
+	var taken []eventlog.Position
+	take := func(page []eventlog.Recorded) {
+		for _, rec := range page {
+			taken = append(taken, rec.Position)
+		}
+	}
+	require.NoError(t, c.readNew(context.Background(), log, take))
+	for range 3 {
+		c.foldOwn([]eventlog.Recorded{own(t, log)}, take)
+	}
+	log.short = 2
+	require.NoError(t, c.readNew(context.Background(), log, take))
+	require.Equal(t, []eventlog.Position{1, 2, 3, 4, 5, 6}, taken)
+	require.Equal(t, c.mark, c.folded())
 }
 
 // A command reads what others have appended before it is decided. It does not read its own events back.

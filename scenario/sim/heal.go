@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -134,11 +135,30 @@ func (p *cluster) heal() {
 			still = 0
 		}
 		if n == maxHealing {
-			p.violate("the cluster becomes idle", "it is not idle after %s", maxHealing*healStep)
+			p.violate("the cluster becomes idle", "it is not idle after %s: %s", maxHealing*healStep, p.unrest())
 		}
 	}
 	p.checkAtRest()
 	p.compare()
+}
+
+// unrest describes why the cluster is not idle.
+func (p *cluster) unrest() string {
+	if n := len(p.audit.OpenDeployments()); n > 0 {
+		return fmt.Sprintf("%d deployments are open", n)
+	}
+	for name, m := range p.audit.Machines {
+		if a := p.agent(name); !m.Online || m.Session != a.session || !a.reachable() {
+			return fmt.Sprintf("%s online %t, its agent has the session %t and is reachable %t", name, m.Online,
+				m.Session == a.session, a.reachable())
+		}
+	}
+	for _, verdict := range p.verdicts() {
+		if verdict.Reason == triggers.BackingOff || verdict.Kind == triggers.Deploy {
+			return fmt.Sprintf("%s on %s: %s %s", verdict.Project, verdict.Machine, verdict.Kind, verdict.Reason)
+		}
+	}
+	return "the log still grows"
 }
 
 // pending reports whether a verdict waits only for time to pass, or a part or session for its agent.
