@@ -11,12 +11,16 @@ import (
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/api/resource"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/query"
 )
 
 // maxApplyBytes bounds the files of one apply, encoded as JSON.
 const maxApplyBytes = 24 << 20
+
+// maxEachEffects is up to how many changes of a dry run have their own effects.
+const maxEachEffects = 8
 
 type applyInput struct {
 	Key
@@ -145,7 +149,12 @@ func (a *API) foreseeFiles(ctx context.Context, docs []resource.Document, applie
 	for i, d := range docs {
 		commands[i] = d.Command(callerOf(ctx).Origin)
 	}
-	p, err := a.cfg.Engine.Preview(ctx, commands...)
+	p, err := a.cfg.Engine.PreviewEach(ctx, maxEachEffects, func(i int, step *engine.Preview) {
+		if applied.Results[i].Change != "unchanged" {
+			effects := effectsOf(ctx, step)
+			applied.Results[i].Effects = &effects
+		}
+	}, commands...)
 	if err != nil {
 		return nil, nil, err
 	}

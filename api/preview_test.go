@@ -85,3 +85,32 @@ func TestPreviewOfADeploymentLeavesOutMachinesThatItSkips(t *testing.T) {
 	f.do(domain.SetHold{Project: "shop", Machine: "web-01"})
 	require.Empty(t, preview().Due, "a person holds it")
 }
+
+// TestDryRunNamesWhatEachChangeMakesDue guards that a reader of a diff sees which of its changes deploys.
+func TestDryRunNamesWhatEachChangeMakesDue(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production", Disabled: true})
+	f.do(domain.ConnectMachine{Name: "web-01", Server: f.engine.Server(), Session: domain.ID{1: 1},
+		Instance: domain.ID{2: 1}})
+	const head = "apiVersion: drover.dev/v1\n"
+	text := head + "kind: Environment\nmetadata: {name: production}\n---\n" +
+		head + "kind: MachinePolicy\nmetadata: {name: calm}\nspec: {offlineAfter: 40s}\n---\n" +
+		head + "kind: Machine\nmetadata: {name: web-01}\nspec: {environment: production}\n"
+	var applied api.Applied
+	require.NoError(t, f.admin.Post(context.Background(), "/apply", "",
+		object{"documents": []object{{"file": "all.yaml", "text": text}}, "dryRun": true}, &applied))
+	var shown []string
+	for _, r := range applied.Results {
+		text := r.Change + " " + r.Name
+		if r.Effects != nil && len(r.Effects.Due) > 0 {
+			text += ": " + r.Effects.Due[0].String()
+		}
+		shown = append(shown, text)
+	}
+	require.Equal(t, []string{"unchanged production", "created calm",
+		"changed web-01: shop on web-01: no known release → 1.0 at the next tick"}, shown)
+	require.Nil(t, applied.Results[0].Effects, "an unchanged resource")
+	require.Empty(t, applied.Results[1].Effects.Due)
+	require.Len(t, applied.Effects.Due, 1)
+}

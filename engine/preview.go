@@ -39,6 +39,14 @@ type Forecast struct {
 //
 // A copy takes memory and time in proportion to the fleet, so one preview runs at a time.
 func (e *Engine) Preview(ctx context.Context, commands ...domain.Command) (*Preview, error) {
+	return e.PreviewEach(ctx, 0, nil, commands...)
+}
+
+// PreviewEach returns Preview, and calls see with what each command would cause after the earlier ones. A command that
+// would append no events has a preview without a view. If more than most commands would append events, see is not called:
+// each of them needs another copy of the view.
+func (e *Engine) PreviewEach(ctx context.Context, most int, see func(i int, p *Preview),
+	commands ...domain.Command) (*Preview, error) {
 	if err := e.CatchUp(ctx); err != nil {
 		return nil, err
 	}
@@ -48,6 +56,25 @@ func (e *Engine) Preview(ctx context.Context, commands ...domain.Command) (*Prev
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	copied, base, err := e.copies()
+	if err != nil {
+		return nil, err
+	}
+	p, steps, err := e.preview(copied, base, commands)
+	last, count := -1, 0
+	for i, step := range steps {
+		if len(step.Events) > 0 {
+			last, count = i, count+1
+		}
+	}
+	if err != nil || count > most {
+		return p, err
+	}
+	return p, e.eachStep(copied, base, commands, p, steps, last, see)
+}
+
+// copies returns a function that returns copies of the view, each time another one, and the situation without a view.
+func (e *Engine) copies() (func() (*projections.View, error), Situation, error) {
 	var saved bytes.Buffer
 	base := Situation{Server: e.cfg.Server, outage: true, presence: &e.presence, readClocks: e.readClocks}
 	var doubts map[string]projections.Doubt
@@ -59,53 +86,96 @@ func (e *Engine) Preview(ctx context.Context, commands ...domain.Command) (*Prev
 		err = v.Save(&saved)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("copy the view: %w", err)
+		return nil, base, fmt.Errorf("copy the view: %w", err)
 	}
-	// each call returns another copy
 	copied := func() (*projections.View, error) {
 		v, err := e.cfg.Rules.Load(saved.Bytes())
-		if err == nil {
-			v.Doubts = doubts
+		if err != nil {
+			return nil, fmt.Errorf("copy the view: %w", err)
 		}
-		return v, err
+		v.Doubts = doubts
+		return v, nil
 	}
-	return e.preview(copied, base, commands)
+	return copied, base, nil
 }
 
-// preview executes the commands on a copy of the view. base is the situation without a view.
+// preview executes the commands on a copy of the view. base is the situation without a view. It also returns the events
+// and deployments of each command, as previews without forecasts.
 func (e *Engine) preview(copied func() (*projections.View, error), base Situation,
-	commands []domain.Command) (*Preview, error) {
+	commands []domain.Command) (p *Preview, steps []*Preview, err error) {
 	after, err := copied()
 	if err != nil {
-		return nil, fmt.Errorf("copy the view: %w", err)
+		return nil, nil, err
 	}
-	p := &Preview{Position: after.Position, Events: []string{}}
+	p = &Preview{Position: after.Position, Events: []string{}}
 	for _, c := range commands {
-		var facts []domain.Event
-		e.Read(func(*projections.View) { facts, err = e.factsOf(after, c) })
-		if err != nil {
-			return nil, err
+		step := &Preview{Position: p.Position, Events: []string{}}
+		if err := e.execute(after, c, step); err != nil {
+			return nil, nil, err
 		}
-		stream := c.Stream(after.World())
-		for _, fact := range facts {
-			id, err := assume(after, stream, fact)
-			if err != nil {
-				return nil, err
-			}
-			p.Events = append(p.Events, domain.Name(fact))
-			if d := after.Deployments[id]; d != nil {
-				p.Deployments = append(p.Deployments, d)
-			}
-		}
+		steps = append(steps, step)
+		p.Events, p.Deployments = append(p.Events, step.Events...), append(p.Deployments, step.Deployments...)
 	}
 	before, err := copied()
 	if err != nil {
-		return nil, fmt.Errorf("copy the view: %w", err)
+		return nil, nil, err
 	}
 	if p.Before, err = e.forecast(before, base); err == nil {
 		p.After, err = e.forecast(after, base)
 	}
-	return p, err
+	return p, steps, err
+}
+
+// execute executes a command on a view that is not shared, and adds its events and deployments to the preview.
+func (e *Engine) execute(v *projections.View, c domain.Command, p *Preview) error {
+	var facts []domain.Event
+	var err error
+	e.Read(func(*projections.View) { facts, err = e.factsOf(v, c) })
+	if err != nil {
+		return err
+	}
+	stream := c.Stream(v.World())
+	for _, fact := range facts {
+		id, err := assume(v, stream, fact)
+		if err != nil {
+			return err
+		}
+		p.Events = append(p.Events, domain.Name(fact))
+		if d := v.Deployments[id]; d != nil {
+			p.Deployments = append(p.Deployments, d)
+		}
+	}
+	return nil
+}
+
+// eachStep adds the forecasts to the steps and calls see with each. whole is the preview of all commands, and last the
+// index of the last one that appends events.
+func (e *Engine) eachStep(copied func() (*projections.View, error), base Situation, commands []domain.Command,
+	whole *Preview, steps []*Preview, last int, see func(int, *Preview)) error {
+	due := whole.Before.Due // without this command
+	for i, step := range steps {
+		step.Before, step.After = Forecast{Due: due}, Forecast{Due: due}
+		switch {
+		case len(step.Events) == 0:
+		case i == last:
+			step.After = whole.After
+		default:
+			v, err := copied()
+			for j := 0; j <= i && err == nil; j++ {
+				err = e.execute(v, commands[j], &Preview{})
+			}
+			if err == nil {
+				step.After, err = e.forecast(v, base)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		due = step.After.Due
+		see(i, step)
+		steps[i] = nil // its view is not needed any more
+	}
+	return nil
 }
 
 // factsOf returns the events of a command for which no receipt exists, or the error of Handle. The caller holds mu: whether

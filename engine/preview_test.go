@@ -101,3 +101,27 @@ func TestPreviewIsRefusedLikeTheCommand(t *testing.T) {
 		require.Equal(t, want, err)
 	}
 }
+
+func TestEachPreviewSaysWhatItsCommandAddsToTheEarlierOnes(t *testing.T) {
+	f := heldAtOld(t)
+	commands := []domain.Command{
+		domain.LiftHold{Project: "shop", Machine: "web-01"},
+		domain.SetHold{Project: "shop", Machine: "web-02"}, // unchanged: it is held
+		domain.LiftHold{Project: "shop", Machine: "web-02"},
+	}
+	var seen [][]string
+	see := func(i int, p *engine.Preview) {
+		require.Equal(t, len(seen)/2, i)
+		seen = append(seen, dueMachines(p.Before.Due), dueMachines(p.After.Due))
+		require.Equal(t, len(p.Events) == 0, p.After.View == nil)
+	}
+	whole, err := f.PreviewEach(context.Background(), 2, see, commands...)
+	require.NoError(t, err)
+	both := []string{"web-01 1.1", "web-02 1.1"}
+	require.Equal(t, [][]string{nil, both[:1], both[:1], both[:1], both[:1], both}, seen)
+	require.Equal(t, both, dueMachines(whole.After.Due))
+
+	never := func(int, *engine.Preview) { require.Fail(t, "there are more commands than allowed") }
+	_, err = f.PreviewEach(context.Background(), 1, never, commands...)
+	require.NoError(t, err)
+}

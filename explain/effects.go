@@ -57,6 +57,9 @@ type Foreseen struct {
 // leaves out the projects and machines that the reader may not see.
 func EffectsOf(see Sees, f Foreseen) Effects {
 	g := grouping{v: f.View, see: see, found: map[effectKey][]string{}}
+	if f.View == nil { // a command that appends nothing
+		return g.effects()
+	}
 	for _, d := range f.Deployments {
 		for name, part := range d.Parts {
 			if part.Open() { // the others were skipped: their machines are held, offline or disabled

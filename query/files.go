@@ -24,6 +24,9 @@ type Change struct {
 	Diff   []string `json:"diff"`   // the changes as lines, for people
 	// Changes are the differences between the resource and the document.
 	Changes []resource.Delta `json:"changes"`
+	// Effects are the deployments that the change makes due, after the changes before it. Only a dry run with few changes
+	// has them.
+	Effects *explain.Effects `json:"effects,omitempty"`
 }
 
 // CheckFiles checks all references between documents and existing resources. It returns resource.Problems.

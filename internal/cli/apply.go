@@ -37,6 +37,8 @@ type applyResult struct {
 	Diff   []string `json:"diff"`
 	// Changes is nil if the server is older than this field.
 	Changes []resource.Delta `json:"changes"`
+	// Effects are nil for an unchanged resource, if many resources change, and from an older server.
+	Effects *explain.Effects `json:"effects,omitempty"`
 }
 
 func applyVerb(a *app) *cobra.Command {
@@ -59,7 +61,8 @@ func diffVerb(a *app) *cobra.Command {
 		exits: readExits(exits{exitError: "a file is invalid, or no server answered"}),
 		use:   "diff -f FILE|DIR|-", short: "Show what drover apply would change",
 		long: "Show what `drover apply` would change for the same files, field by field, and which deployments\n" +
-			"would become due. Nothing is written.",
+			"each change would make due, after the changes above it. If more than 8 resources change, show only\n" +
+			"which deployments become due in all. Nothing is written.",
 		example: "drover diff -f examples/shop",
 	}, true)
 }
@@ -101,7 +104,7 @@ func (a *app) askBeforeApply(ctx context.Context, yes *consent, documents []docu
 		return err
 	}
 	if foreseen.Effects.Older > 0 {
-		a.printEffects(*foreseen.Effects)
+		a.printEffects("", *foreseen.Effects)
 	}
 	return yes.ask(*foreseen.Effects)
 }
@@ -178,6 +181,7 @@ func (a *app) printApplied(response applyResponse, dry bool) error {
 	if a.structured() {
 		return a.value(response)
 	}
+	each := false // the effects are printed below each resource
 	for _, r := range response.Results {
 		if dry && r.Change == "unchanged" {
 			continue
@@ -185,10 +189,19 @@ func (a *app) printApplied(response applyResponse, dry bool) error {
 		if err := a.print(r.text(a.output == formatName, dry)); err != nil {
 			return err
 		}
+		if r.Effects != nil {
+			each = true
+			a.printEffects("  ", *r.Effects)
+			if r.changesReleases() {
+				a.info("  the steps and variables of existing releases do not change; the next release gets these")
+			}
+		}
 	}
-	if dry && response.Effects != nil {
-		a.printEffects(*response.Effects)
-	} else {
+	switch {
+	case each:
+	case dry && response.Effects != nil:
+		a.printEffects("", *response.Effects)
+	default:
 		for _, d := range response.Due {
 			a.info("%s", d)
 		}
@@ -197,6 +210,15 @@ func (a *app) printApplied(response applyResponse, dry bool) error {
 		a.info("nothing would change")
 	}
 	return nil
+}
+
+// changesReleases reports whether an existing project changes in what releases copy.
+func (r applyResult) changesReleases() bool {
+	return r.Kind == string(resource.Project) && r.Change == "changed" &&
+		slices.ContainsFunc(r.Changes, func(d resource.Delta) bool {
+			return strings.HasPrefix(d.Path, "spec.steps") || strings.Contains(d.Path, ".variables") ||
+				strings.Contains(d.Path, ".secrets")
+		})
 }
 
 // text describes what an apply did, or would do, to one resource.

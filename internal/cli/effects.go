@@ -58,21 +58,21 @@ func (c *consent) before(ctx context.Context, path string, body any) error {
 		c.info("could not preview which deployments become due: %v", err)
 		return nil
 	}
-	c.printEffects(effects)
+	c.printEffects("", effects)
 	return c.ask(effects)
 }
 
-// printEffects prints one line for each group of machines.
-func (a *app) printEffects(effects explain.Effects) {
+// printEffects prints one line for each group of machines, after an indent.
+func (a *app) printEffects(indent string, effects explain.Effects) {
 	for i, e := range effects.Due {
 		if i == maxEffectLines {
-			a.info("makes due: %s of machines", plural(len(effects.Due)-i, "more group"))
+			a.info("%smakes due: %s of machines", indent, plural(len(effects.Due)-i, "more group"))
 			return
 		}
-		a.info("makes due: %s", e)
+		a.info("%smakes due: %s", indent, e)
 	}
 	if len(effects.Due) == 0 {
-		a.info("makes due: nothing")
+		a.info("%smakes due: nothing", indent)
 	}
 }
 
