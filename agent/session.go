@@ -278,7 +278,7 @@ func (s *session) connect() {
 	hello := client.Hello{
 		Machine: s.config.Name, Instance: identity.Instance, Session: s.id,
 		Environment: s.config.Environment, Roles: s.config.Roles, Ephemeral: s.config.Ephemeral, Policy: s.config.Policy,
-		Version: s.config.Version, Memory: s.helloMemory(), StatesConditions: true,
+		Version: s.config.Version, Memory: s.helloMemory(), StatesConditions: true, ObeysKill: true,
 	}
 	limit := min(maxDelay, time.Duration(s.settings.OfflineAfter)/3)
 	s.tasks.Go(func() {

@@ -447,6 +447,7 @@ func TestKilledPartIsReportedAndTheAgentGoesOn(t *testing.T) {
 func TestPartKilledBeforeItsClaimIsAnsweredNeverStarts(t *testing.T) {
 	ran := inFolder(t, "ran")
 	_, _, c := unansweredClaim(t, "echo > "+ran)
+	require.True(t, c.hello.ObeysKill)
 	c.send(t, client.ToAgent{Kill: &client.Kill{Deployment: "d-1", By: "token ops"}})
 	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-1", Counts: true}})
 	require.Equal(t, domain.KilledByPerson, expect(t, c, anEnd).Reason)

@@ -32,6 +32,7 @@ type joinRequest struct {
 	roles       []string
 	ephemeral   bool
 	policy      string
+	cannotStop  bool // the agent is too old to stop a running part
 	admin       bool // the request of a person or program with all permissions
 	greeting
 	proof, joinProof string
@@ -41,7 +42,7 @@ type joinRequest struct {
 
 func newJoinRequest(h client.Hello, g greeting) (joinRequest, error) {
 	j := joinRequest{machine: h.Machine, secret: h.Secret, join: h.Join, verifier: h.Verifier, environment: h.Environment,
-		roles: h.Roles, ephemeral: h.Ephemeral, policy: h.Policy, greeting: g, proof: h.Proof, joinProof: h.JoinProof}
+		roles: h.Roles, ephemeral: h.Ephemeral, policy: h.Policy, cannotStop: !h.ObeysKill, greeting: g, proof: h.Proof, joinProof: h.JoinProof}
 	if h.Memory != nil {
 		j.log = h.Memory.Log
 	}
@@ -453,7 +454,7 @@ func (h *Hub) checkName(j joinRequest, bound bool) (err error) {
 // connectCommand returns the command that brings the machine of an admitted agent online on this server.
 func (h *Hub) connectCommand(j joinRequest) domain.ConnectMachine {
 	return domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session,
-		Instance: j.instance, Admin: j.admin, Now: h.tokenTime(),
+		Instance: j.instance, Admin: j.admin, CannotStop: j.cannotStop, Now: h.tokenTime(),
 		Flags: domain.AgentFlags{Environment: j.environment, Roles: j.roles, Ephemeral: j.ephemeral, Policy: j.policy}}
 }
 

@@ -42,6 +42,7 @@ func hello(machine, join string) client.Hello {
 		Join:        join,
 		Environment: "production",
 		Version:     "test",
+		ObeysKill:   true,
 	}
 }
 

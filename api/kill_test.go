@@ -3,11 +3,13 @@ package api_test
 import (
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/explain"
 )
 
 func TestKillReachesTheAgentOnEachConnectionUntilItReportsTheEnd(t *testing.T) {
@@ -60,4 +62,25 @@ func TestKillReachesAnAgentOverPlainHTTP(t *testing.T) {
 	r, err := p.report("online") // its heartbeat
 	require.NoError(t, err)
 	require.Equal(t, answer.Kill, r.Kill)
+}
+
+func TestDeploymentShowsWhichAgentsAreTooOldToStop(t *testing.T) {
+	f := newFixture(t)
+	d, work := f.startPart()
+	shown := func() explain.DeploymentMachine {
+		var list explain.Deployment
+		f.get("/deployments/"+work.Deployment, &list)
+		return list.Machines[0]
+	}
+	require.False(t, shown().CannotStop)
+	old := d.hello
+	f.leave(d)
+	old.ObeysKill, old.Session = false, uuid.NewString() // an earlier version of the agent
+	older := f.dial(old)
+	receive(older, welcome)
+	require.True(t, shown().CannotStop)
+
+	older.send(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: domain.PartSucceeded}})
+	require.NotEmpty(t, receive(older, ended).Event)
+	require.False(t, shown().CannotStop, "nothing runs any more")
 }

@@ -26,7 +26,7 @@ func stored(t testing.TB, e Event) (typeName string, data []byte) {
 func TestFrequentEventsAreDecodedOnTheFastPath(t *testing.T) {
 	for _, event := range []Event{
 		MachineAdded{Environment: "production", Roles: []string{"api", "web"}, Origin: By("agent")},
-		MachineCameOnline{number(1), number(2), number(3), AgentFlags{}}, AgentConnected{number(1), number(2), number(3), AgentFlags{}},
+		MachineCameOnline{number(1), number(2), number(3), AgentFlags{}, false}, AgentConnected{number(1), number(2), number(3), AgentFlags{}, false},
 		MachineWentOffline{Connect: number(1), Reason: "silent"}, TokenUsed{number(3), "web-01", "cd", "ef"},
 		PartClaimed{"shop", number(2), number(3)}, PartEnded{Project: "shop", State: PartSucceeded, Session: number(2)},
 		DeploymentQueued{Kind: Automatic, Environment: "production", Release: "1.0", Reason: "behind",
@@ -108,7 +108,7 @@ func FuzzFastDecode(f *testing.F) {
 
 func BenchmarkDecode(b *testing.B) {
 	for _, event := range []Event{
-		MachineCameOnline{number(1), number(2), number(3), AgentFlags{}}, MachineAdded{Environment: "production", Roles: []string{"web"}},
+		MachineCameOnline{number(1), number(2), number(3), AgentFlags{}, false}, MachineAdded{Environment: "production", Roles: []string{"web"}},
 	} {
 		b.Run(Name(event), func(b *testing.B) {
 			typeName, data := stored(b, event)

@@ -51,8 +51,8 @@ func describeMachineDisabled(e MachineDisabled, d *Description) {
 }
 
 func describeMachineCameOnline(e MachineCameOnline, d *Description) {
-	d.Sentence = fmt.Sprintf("%s came online, instance %s, session %s%s",
-		machineSubject(d), e.Instance.Short(), e.Session.Short(), ignoredText(e.Ignored))
+	d.Sentence = fmt.Sprintf("%s came online, instance %s, session %s%s%s", machineSubject(d), e.Instance.Short(),
+		e.Session.Short(), ignoredText(e.Ignored), cannotStopText(e.CannotStop))
 }
 
 func describeMachineWentOffline(e MachineWentOffline, d *Description) {
@@ -61,8 +61,16 @@ func describeMachineWentOffline(e MachineWentOffline, d *Description) {
 }
 
 func describeAgentConnected(e AgentConnected, d *Description) {
-	d.Sentence = fmt.Sprintf("agent of %s connected to server %s, session %s%s",
-		machineSubject(d), e.Server.Short(), e.Session.Short(), ignoredText(e.Ignored))
+	d.Sentence = fmt.Sprintf("agent of %s connected to server %s, session %s%s%s", machineSubject(d), e.Server.Short(),
+		e.Session.Short(), ignoredText(e.Ignored), cannotStopText(e.CannotStop))
+}
+
+// cannotStopText returns the end of a sentence about an agent that cannot stop a running part.
+func cannotStopText(cannot bool) string {
+	if !cannot {
+		return ""
+	}
+	return "; its agent is too old to stop a running part"
 }
 
 // ignoredText returns the end of a sentence about flags of an agent that have no effect.

@@ -45,6 +45,8 @@ type (
 		Instance ID `json:"instance"`
 		// Ignored are the flags of the agent that differ from the machine in the log.
 		Ignored AgentFlags `json:"ignored,omitzero"`
+		// CannotStop means that the version of the agent is too old to stop a running part.
+		CannotStop bool `json:"cannotStop,omitempty"`
 	}
 	// AgentConnected means that the agent of an online machine moved to this server, or that a new session replaced the
 	// old one. It never causes a deployment.
@@ -54,6 +56,8 @@ type (
 		Instance ID `json:"instance"`
 		// Ignored are the flags of the agent that differ from the machine in the log.
 		Ignored AgentFlags `json:"ignored,omitzero"`
+		// CannotStop means that the version of the agent is too old to stop a running part.
+		CannotStop bool `json:"cannotStop,omitempty"`
 	}
 	// MachineWentOffline ends a session. It has no effect if a later event started another session.
 	MachineWentOffline struct {

@@ -43,6 +43,8 @@ type Machine struct {
 	AcceptedMemory []ID
 	// Ignored are the flags of the newest session's agent that differed from the machine when the session started.
 	Ignored AgentFlags
+	// CannotStop means that the agent of the newest session is too old to stop a running part.
+	CannotStop bool
 	// Conditions are what the agent last stated about its machine, in the order of ConditionKinds. They survive a new session
 	// of the same instance until its first statement: an agent that starts again and again does not hide a full disk.
 	Conditions []Condition
@@ -75,10 +77,10 @@ func (m *Machine) Evolve(id ID, e Event) error {
 		m.Disabled = true
 	case MachineCameOnline:
 		m.connect(id, e.Server, e.Session, e.Instance)
-		m.Ignored = e.Ignored
+		m.Ignored, m.CannotStop = e.Ignored, e.CannotStop
 	case AgentConnected:
 		m.connect(id, e.Server, e.Session, e.Instance)
-		m.Ignored = e.Ignored
+		m.Ignored, m.CannotStop = e.Ignored, e.CannotStop
 	case MachineWentOffline:
 		if e.Connect == m.Connect {
 			m.Online = false
@@ -193,6 +195,8 @@ type (
 		Admin bool `json:"admin"`
 		// Flags are what the agent asks for. They change nothing; the event shows the flags that differ from the machine.
 		Flags AgentFlags `json:"flags"`
+		// CannotStop means that the agent is too old to stop a running part.
+		CannotStop bool `json:"cannotStop,omitempty"`
 		// Now is the time by which a permission to replace the instance ends.
 		Now time.Time `json:"-"`
 	}
@@ -367,7 +371,7 @@ func (c ConnectMachine) Decide(w World) ([]Event, *Rejection) {
 				"`drover token create --join --machine %s`", c.Name, c.Name)
 	case !m.Online:
 		return []Event{MachineCameOnline{Server: c.Server, Session: c.Session, Instance: c.Instance,
-			Ignored: c.ignored(m)}}, nil
+			Ignored: c.ignored(m), CannotStop: c.CannotStop}}, nil
 	case m.Instance != c.Instance:
 		return nil, conflict("machine %s is online with another instance", c.Name).
 			hint("its name becomes free once that instance has been silent for longer than its policy's offlineAfter")
@@ -375,7 +379,7 @@ func (c ConnectMachine) Decide(w World) ([]Event, *Rejection) {
 		return nil, nil
 	}
 	return []Event{AgentConnected{Server: c.Server, Session: c.Session, Instance: c.Instance,
-		Ignored: c.ignored(m)}}, nil
+		Ignored: c.ignored(m), CannotStop: c.CannotStop}}, nil
 }
 
 // ignored returns the flags of the agent that have no effect. A server that only continues a session does not know them.

@@ -117,21 +117,21 @@ func TestRecreatedMachineStartsEmpty(t *testing.T) {
 func TestSessionCanMoveToAnotherServerAndEndsOnce(t *testing.T) {
 	w := shopWorld(t)
 	connect := ConnectMachine{Name: "web-01", Server: number(101), Session: number(102), Instance: number(103)}
-	require.Equal(t, []Event{MachineCameOnline{number(101), number(102), number(103), AgentFlags{}}}, w.do(connect))
+	require.Equal(t, []Event{MachineCameOnline{number(101), number(102), number(103), AgentFlags{}, false}}, w.do(connect))
 	first := w.Machine("web-01").Connect
 	require.Empty(t, w.do(connect), "the same connection twice")
 
 	connect.Server = number(111)
 	require.Equal(
 		t,
-		[]Event{AgentConnected{number(111), number(102), number(103), AgentFlags{}}},
+		[]Event{AgentConnected{number(111), number(102), number(103), AgentFlags{}, false}},
 		w.do(connect),
 		"the session moved to another server",
 	)
 	connect.Session = number(112)
 	require.Equal(
 		t,
-		[]Event{AgentConnected{number(111), number(112), number(103), AgentFlags{}}},
+		[]Event{AgentConnected{number(111), number(112), number(103), AgentFlags{}, false}},
 		w.do(connect),
 		"the agent was restarted",
 	)
@@ -151,7 +151,7 @@ func TestSessionCanMoveToAnotherServerAndEndsOnce(t *testing.T) {
 	require.Empty(t, w.do(DisconnectMachine{Name: "web-01"}), "it is already offline")
 	require.Equal(
 		t,
-		[]Event{MachineCameOnline{number(111), number(9), number(8), AgentFlags{}}},
+		[]Event{MachineCameOnline{number(111), number(9), number(8), AgentFlags{}, false}},
 		w.do(
 			ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8), Admin: true},
 		),

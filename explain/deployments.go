@@ -83,7 +83,8 @@ func deploymentCause(d *projections.Deployment, names Names) DeploymentCause {
 func deploymentMachine(v *projections.View, part *projections.Part) DeploymentMachine {
 	return DeploymentMachine{Name: part.Machine, State: string(part.State),
 		Reason: string(partReason(v, part)), Detail: part.Detail, Step: part.Step, ExitCode: part.ExitCode,
-		StartedAt: moment(part.StartedTime), FinishedAt: moment(part.EndedTime), WaitsFor: waitsFor(v, part)}
+		StartedAt: moment(part.StartedTime), FinishedAt: moment(part.EndedTime), WaitsFor: waitsFor(v, part),
+		CannotStop: cannotStop(v.Machines[part.Machine], part)}
 }
 
 // partReason returns why a part ended, or why an open part cannot be claimed yet. It is empty for a part that can be

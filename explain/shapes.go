@@ -188,6 +188,8 @@ type DeploymentMachine struct {
 	FinishedAt *time.Time `json:"finishedAt"`
 	// WaitsFor is the part of another deployment that runs on the machine, while this part waits for it.
 	WaitsFor *Occupant `json:"waitsFor,omitempty"`
+	// CannotStop means that the part runs and that the agent of the machine is too old to stop it.
+	CannotStop bool `json:"cannotStop,omitempty"`
 }
 
 // Candidate is a machine for which a trigger requested a deployment, with its current verdict.

@@ -86,6 +86,8 @@ type Hello struct {
 	// StatesConditions declares that the agent sends Conditions after each Welcome, also without any. What an earlier run
 	// of it stated applies until then. Agents that do not declare it may never send them, so it ends at once.
 	StatesConditions bool `json:"statesConditions,omitempty"`
+	// ObeysKill declares that the agent stops a part after a Kill. Agents that do not declare it let the part finish.
+	ObeysKill bool `json:"obeysKill,omitempty"`
 	// Memory is what the agent remembers about the log; nil before the first Welcome.
 	Memory *Memory `json:"memory,omitempty"`
 }

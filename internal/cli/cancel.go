@@ -77,19 +77,20 @@ func (a *app) printRunning(ctx context.Context, deployment, after string) {
 			running = append(running, m.Name)
 		}
 	}
-	names := strings.Join(running[:min(len(running), maxRunning)], ", ")
-	switch more := len(running) - maxRunning; {
-	case len(running) == 0:
+	if len(running) == 0 {
 		return
-	case len(running) == 1:
-		names += " is"
-	case more > 0:
-		names += fmt.Sprintf(" and %d more are", more)
-	default:
-		names += " are"
 	}
-	a.info("%s running release %s of %s and will finish; `drover cancel %s --kill` stops the running parts",
-		names, d.Release, d.Project, deployment)
+	a.info("%s %s running release %s of %s and will finish; `drover cancel %s --kill` stops the running parts",
+		someNames(running), pick(len(running) == 1, "is", "are"), d.Release, d.Project, deployment)
+}
+
+// someNames lists at most maxRunning names.
+func someNames(names []string) string {
+	text := strings.Join(names[:min(len(names), maxRunning)], ", ")
+	if more := len(names) - maxRunning; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // kill cancels a deployment and asks the agents to stop its running parts.
@@ -98,17 +99,37 @@ func (a *app) kill(ctx context.Context, deployment string, k killRequest) error 
 	if err != nil {
 		return err
 	}
-	return a.wrote(written, "deployment "+deployment+" is cancelled, and "+a.asked(ctx, deployment, k, written.Position))
+	// The request is in the log, so an error of reading the deployment changes nothing.
+	var d explain.Deployment
+	_, err = a.readAt(ctx, client.Path("deployments", deployment), query("after", written.Position), &d)
+	if err := a.wrote(written, "deployment "+deployment+" is cancelled, and "+asked(d, k, err)); err != nil {
+		return err
+	}
+	a.warnTooOld(d, k)
+	return nil
 }
 
-// asked says which parts the agents are asked to stop. The request is in the log, so an error of reading it changes
-// nothing.
-func (a *app) asked(ctx context.Context, deployment string, k killRequest, after string) string {
+// warnTooOld names the machines whose agents are too old to stop a part that a person kills.
+func (a *app) warnTooOld(d explain.Deployment, k killRequest) {
+	var old []string
+	for _, m := range d.Machines {
+		if m.CannotStop && (k.Machine == "" || k.Machine == m.Name) {
+			old = append(old, m.Name)
+		}
+	}
+	if len(old) > 0 {
+		a.info("warning: %s of %s %s too old to stop a running part, which finishes as without --kill; upgrade %s, or "+
+			"end the processes of the part on the machine",
+			pick(len(old) == 1, "the agent", "the agents"), someNames(old), pick(len(old) == 1, "is", "are"),
+			pick(len(old) == 1, "it", "them"))
+	}
+}
+
+// asked says which parts the agents are asked to stop. err is that of reading the deployment.
+func asked(d explain.Deployment, k killRequest, err error) string {
 	if k.Machine != "" {
 		return "its part on " + k.Machine + " is asked to stop"
 	}
-	var d explain.Deployment
-	_, err := a.readAt(ctx, client.Path("deployments", deployment), query("after", after), &d)
 	stops := func(m explain.DeploymentMachine) bool {
 		return m.State == string(domain.PartRunning) || m.Reason == string(domain.KilledByPerson)
 	}
