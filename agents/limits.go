@@ -157,7 +157,7 @@ func (h *Hub) allowReconnect(machine string) error {
 }
 
 // countNoPlace counts the refusal of a machine by the machine limit of its join token. It returns the error. The name of the
-// machine is not recorded: it is the choice of whoever has the token.
+// machine is not recorded: the holder of the token chooses it.
 func (h *Hub) countNoPlace(err error) error {
 	if domain.IsNoPlace(err) {
 		h.limited.add(PlaceLimit)

@@ -73,7 +73,7 @@ func TestProgramOverHTTPStatesItsConditionsWithEachReportOfOnline(t *testing.T) 
 	require.Nil(t, p.work(), "a request for work states nothing")
 	require.NoError(t, report("healthy"))
 	require.Len(t, f.machine("box-01").Conditions, 1)
-	require.Equal(t, 1, f.events("MachineConditionsChanged"), "what is stated again is no event")
+	require.Equal(t, 1, f.events("MachineConditionsChanged"), "an unchanged statement appends no event")
 
 	require.NoError(t, report("online"))
 	require.Empty(t, f.machine("box-01").Conditions)

@@ -14,15 +14,16 @@ const JoiningFor = 10 * time.Minute
 type Places struct {
 	// Machines are the existing machines.
 	Machines map[string]struct{}
-	// Joining are the machines that have used the token and do not exist yet, with the time of the use.
+	// Joining are the machines that have used the token and did not exist then, with the time of the use.
 	Joining map[string]time.Time
 }
 
-// has reports whether a machine counts at a time.
+// has reports whether a machine counts at a time. A use that a server with a wrong clock recorded far in the future does not
+// keep its place (law 29).
 func (p Places) has(machine string, now time.Time) bool {
 	_, exists := p.Machines[machine]
 	since, joining := p.Joining[machine]
-	return exists || joining && now.Before(since.Add(JoiningFor))
+	return exists || joining && now.Sub(since).Abs() < JoiningFor
 }
 
 // Count returns how many machines count at a time.

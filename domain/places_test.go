@@ -40,6 +40,15 @@ func TestUseThatNoMachineFollowsLeavesItsPlaceAfterTenMinutes(t *testing.T) {
 	require.Len(t, w.do(use(203, "c")), 1)
 }
 
+func TestUseWithATimeInTheFutureKeepsNoPlace(t *testing.T) {
+	w := shopWorld(t)
+	token(w, TokenSettings{MaxMachines: 1})
+	w.places = map[string]Places{"k": places(sampleTime.Add(time.Minute), nil, "a")}
+	w.rejects(use(203, "c"), Forbidden, "machine limit of 1")
+	w.places = map[string]Places{"k": places(sampleTime.AddDate(1, 0, 0), nil, "a")}
+	require.Len(t, w.do(use(203, "c")), 1)
+}
+
 func TestTokenWithoutAMaximumAllowsAnyNumberOfMachines(t *testing.T) {
 	w := shopWorld(t)
 	token(w, TokenSettings{})

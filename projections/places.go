@@ -21,11 +21,6 @@ func (m *Machine) agent() domain.ID {
 // usePlace folds the use of a token.
 func (v *View) usePlace(t *domain.Token, e domain.TokenUsed, f Fact) {
 	p := v.places.of(t.ID)
-	for name, since := range p.Joining { // uses that nothing followed
-		if f.Time.Sub(since) > domain.JoiningFor {
-			delete(p.Joining, name)
-		}
-	}
 	m := v.Machines[e.Machine]
 	if m != nil && m.Instance.IsZero() {
 		v.releasePlaces(m.Name, m.agent())
@@ -36,6 +31,23 @@ func (v *View) usePlace(t *domain.Token, e domain.TokenUsed, f Fact) {
 		return
 	}
 	p.Joining[e.Machine] = f.Time
+	if len(p.Joining) > maxJoining {
+		delete(p.Joining, oldestUse(p.Joining))
+	}
+}
+
+// maxJoining bounds how many uses of a token that no machine followed are retained. The time of an event does not decide
+// which ones are forgotten, because it can be wrong (law 29): below the bound, none is.
+const maxJoining = 1000
+
+// oldestUse returns the machine with the earliest use.
+func oldestUse(joining map[string]time.Time) (oldest string) {
+	for name, since := range joining {
+		if first := joining[oldest]; oldest == "" || since.Before(first) || since.Equal(first) && name < oldest {
+			oldest = name
+		}
+	}
+	return oldest
 }
 
 // takePlaces counts a machine for the tokens that its instance joined with under the machine's name.

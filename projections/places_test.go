@@ -1,9 +1,11 @@
 package projections_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,11 +69,30 @@ func TestMachineThatAPersonAddedCountsOnceItsAgentJoins(t *testing.T) {
 	b.consistent(t)
 }
 
-func TestUsesWithoutAMachineAreForgotten(t *testing.T) {
+func TestUsesWithoutAMachineNoLongerCountAndAreBounded(t *testing.T) {
 	b := newFleet(t, 1)
 	b.Add("token/k", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
 	b.Add("token/k", domain.TokenUsed{Instance: domain.ID{1: 1}, Machine: "box-1"})
-	b.Wait(domain.JoiningFor + 1)
+	b.Wait(domain.JoiningFor)
 	b.Add("token/k", domain.TokenUsed{Instance: domain.ID{1: 2}, Machine: "box-2"})
-	require.Equal(t, []string{"box-2"}, slices.Sorted(maps.Keys(b.World().Places("k").Joining)))
+	require.Equal(t, 1, b.World().Places("k").Count(b.View.Time))
+	for i := range 1000 {
+		b.Add("token/k", domain.TokenUsed{Instance: domain.ID{2: byte(i), 3: byte(i >> 8)}, Machine: fmt.Sprint("box-", i+3)})
+	}
+	joining := b.World().Places("k").Joining
+	require.Len(t, joining, 1000)
+	require.NotContains(t, joining, "box-2", "the oldest are forgotten")
+	b.consistent(t)
+}
+
+func TestUseWithAWrongTimeHidesNoOtherUse(t *testing.T) {
+	b := newFleet(t, 1)
+	b.Add("token/k", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
+	b.Add("token/k", domain.TokenUsed{Instance: domain.ID{1: 1}, Machine: "box-1"})
+	now := b.View.Time
+	b.Wait(365 * 24 * time.Hour) // the clock of the server that records the next use is wrong
+	b.Add("token/k", domain.TokenUsed{Instance: domain.ID{1: 2}, Machine: "box-2"})
+	places := b.World().Places("k")
+	require.Equal(t, []string{"box-1", "box-2"}, slices.Sorted(maps.Keys(places.Joining)))
+	require.Equal(t, 1, places.Count(now), "only the first one keeps its place")
 }
