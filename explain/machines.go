@@ -74,7 +74,8 @@ func inState(v *projections.View, projects []*projections.Project, m *projection
 
 func machine(v *projections.View, projects []*projections.Project, m *projections.Machine) Machine {
 	shown := Machine{Name: m.Name, Environment: m.Environment, Roles: orEmpty(m.Roles), Enabled: !m.Disabled,
-		Presence: m.Presence(), Health: string(m.Health), HealthDetail: healthDetail(m), Deployable: deployable(v, m), Doubted: v.DoubtOf(m) != nil,
+		Presence: m.Presence(), Health: string(m.Health), HealthDetail: healthDetail(m),
+		Deployable: deployable(v, m), Doubted: v.DoubtOf(m) != nil,
 		Conditions: conditionsOf(m), Policy: m.Policy, PolicyFrom: string(m.PolicyFrom), PolicyToken: policyToken(v, m), Ephemeral: m.Ephemeral,
 		Installed: []Installed{}, Wanted: []Wanted{}, Note: note(v, m)}
 	if !m.Instance.IsZero() {
@@ -92,15 +93,17 @@ func machine(v *projections.View, projects []*projections.Project, m *projection
 		}
 		held := m.Hold(p.Name) != nil
 		if wanted := v.Wanted(p, m); inScope(p, m) && (wanted != "" || held) {
+			expected := v.Expected(p, m)
 			shown.Wanted = append(shown.Wanted, withHolds(Wanted{Project: p.Name, Release: wanted,
-				Pinned: p.PinIn(m.Environment) != nil && !held, Held: held}, m))
+				Expected: choose(expected == wanted, "", expected),
+				Pinned:   p.PinIn(m.Environment) != nil && !held, Held: held}, m))
 		}
 	}
 	return shown
 }
 
-// healthDetail returns which health check of a machine does not succeed, and the last line of its output; empty if none is
-// known.
+// healthDetail returns which health check of a machine does not succeed, and the last line of its output; empty if none
+// is known.
 func healthDetail(m *projections.Machine) string {
 	if m.HealthDetail == "" || m.Health != domain.Unhealthy && m.Health != domain.Warning {
 		return ""

@@ -23,6 +23,7 @@ func TestColumnsShowWhatIsRolling(t *testing.T) {
 	machines := MachinesTable(Machines(l.View, f).Items, false)
 	require.Equal(t, "shop=1.1", machines.Rows[0][6])
 	require.Equal(t, "shop=1.0 → 1.1 (rolling)", machines.Rows[1][6])
+	require.Equal(t, "shop=1.0 → 1.1", machines.Rows[0][7], "what is wanted now, and after the rollout")
 	require.Equal(t, []Rolling{{Project: "shop", Release: "1.1", Deployment: d.String(), State: "released"}},
 		Machines(l.View, f).Items[1].Rolling)
 	require.Equal(t, "production=1.0 → 1.1 (rolling)", ProjectsTable(Projects(l.View, f).Items, false).Rows[0][6])

@@ -75,8 +75,10 @@ type Rolling struct {
 type Wanted struct {
 	Project string `json:"project"`
 	Release string `json:"release"`
-	Pinned  bool   `json:"pinned"`
-	Held    bool   `json:"held"`
+	// Expected is the release that it should have once the open deployments have ended; empty if that is Release.
+	Expected string `json:"expected,omitempty"`
+	Pinned   bool   `json:"pinned"`
+	Held     bool   `json:"held"`
 	// Hold is the strongest hold, which sets Release; nil without one. Holds are all of them, the strongest first.
 	Hold  *Hold  `json:"hold,omitempty"`
 	Holds []Hold `json:"holds"`

@@ -158,7 +158,8 @@ func rollingCell(from, to string) string {
 func wantedCell(list []Wanted) string {
 	var cells []string
 	for _, w := range list {
-		cells = append(cells, w.Project+"="+dash(w.Release)+choose(w.Held, "(held)", "")+choose(w.Pinned, "(pinned)", ""))
+		release := dash(w.Release) + choose(w.Expected == "", "", " → "+w.Expected)
+		cells = append(cells, w.Project+"="+release+choose(w.Held, "(held)", "")+choose(w.Pinned, "(pinned)", ""))
 	}
 	return joined(cells)
 }

@@ -150,6 +150,9 @@ func machinesOf(v *projections.View) []explain.Machine {
 	list := explain.Machines(v, explain.Filter{}).Items
 	for i, m := range list {
 		list[i].Rolling, list[i].HealthDetail = nil, ""
+		for j := range m.Wanted {
+			list[i].Wanted[j].Expected = ""
+		}
 		list[i].Installed = slices.DeleteFunc(m.Installed, func(i explain.Installed) bool { return i.Release == "" })
 	}
 	return list
