@@ -162,6 +162,8 @@ func TestReleaseIsWantedAlthough16Of2000MachinesFail(t *testing.T) {
 	result := <-waited
 	require.Zero(t, result.Code, "exit code: %s", result.Stderr)
 	require.Contains(t, result.Stderr, "succeeded with 16 failures (maxFailures 1%): 16 failed, 1984 succeeded")
+	require.Contains(t, result.Stderr, "16 machines: a step failed — web-0007, web-0132, … 14 more")
+	require.Less(t, strings.Count(result.Stderr, "\n"), 30, "the log of a pipeline stays short: %s", result.Stderr)
 	require.Equal(t, why{Wanted: "1.0", Actual: "", Verdict: "wait", Reason: "backing-off"}, f.why("web-0007"),
 		"it has no hold, and its failure is the first attempt")
 

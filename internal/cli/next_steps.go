@@ -28,6 +28,9 @@ func (a *app) nextSteps(ctx context.Context, d explain.Deployment) string {
 		}
 	}
 	if d.State == "failed" && d.Kind == string(domain.EnvironmentWide) {
+		if _, accepted := a.wouldAccept(ctx, client.Path("deployments", d.ID, "accept"), struct{}{}); accepted {
+			add("accept "+d.ID, "makes release "+d.Release+" the wanted one nevertheless")
+		}
 		body := rollbackRequest{Project: d.Project, Environment: d.Environment}
 		if effects, accepted := a.wouldAccept(ctx, client.Path("rollback"), body); accepted {
 			add("rollback "+d.Project+" --to "+d.Environment, "deploys "+releaseOf(effects))

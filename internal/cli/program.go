@@ -101,7 +101,7 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.fill(cmd, config.ClientFlags) },
 		Example: indented("drover server &\ndrover apply -f examples/shop\ndrover release create shop 1.0 " +
-			"&& drover deploy shop 1.0 --to production --wait\ndrover get machines\ndrover why web-01"),
+			"&& drover deploy shop 1.0 --to production\ndrover get machines\ndrover why web-01"),
 		Args: cobra.ArbitraryArgs, RunE: group,
 	}
 	groupExits.annotate(root)
