@@ -12,8 +12,8 @@ import (
 )
 
 // confirm warns before a deployment if none of its machines can take the release now, and asks on a terminal whether to
-// continue. If the environment has no machines yet, it prints a note and does not ask. If the machines
-// have the release already, waiting for the deployment is a success although it reaches none.
+// continue. If the environment has no machines yet, it prints a note and does not ask. If the machines have the release
+// already, waiting for the deployment is a success although it reaches none.
 func (w *waiter) confirm(ctx context.Context, d deploymentRequest, yes bool) error {
 	var reach explain.Reach
 	switch err := w.app.post(ctx, client.Path("deployments", "reach"), d, &reach); {

@@ -34,6 +34,8 @@ type waiter struct {
 	reported map[string]bool
 	// replaced is set after the message that another deployment replaces this one.
 	replaced bool
+	// lost is set while no server answers.
+	lost bool
 }
 
 // waitExits returns the exit codes of a command that queues a deployment; the entries of own replace the defaults.
@@ -97,10 +99,12 @@ func (w *waiter) until(ctx context.Context, written client.Written) error {
 	}
 }
 
-// end reads a deployment until it has ended, and prints its progress.
+// end reads a deployment until it has ended, and prints its progress. While no server answers, it continues to try.
 func (w *waiter) end(ctx context.Context, id, after string) (d explain.Deployment, position string, err error) {
 	w.milestones, w.samples, w.reported, w.replaced = milestones{}, nil, map[string]bool{}, false
 	q := query("after", after)
+	w.app.noRetry = true
+	defer func() { w.app.noRetry = false }()
 	for {
 		d = explain.Deployment{}
 		begun := time.Now()
@@ -108,12 +112,15 @@ func (w *waiter) end(ctx context.Context, id, after string) (d explain.Deploymen
 		switch {
 		case err == nil:
 			q.Set("after", position)
+			w.reportServer(nil)
 			if ended(d) {
 				return d, position, nil
 			}
 			w.printProgress(d, time.Now())
 		case ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && asFailure(err).kind != client.Unavailable:
 			return d, "", err
+		case ctx.Err() == nil && unreachable(err): // and not only busy
+			w.reportServer(err)
 		}
 		if clock.Sleep(ctx, max(pollEvery, 3*time.Since(begun))) != nil {
 			return d, "", &failure{code: exitPending, kind: "pending", text: "deployment " + id + " has not ended",
@@ -121,6 +128,19 @@ func (w *waiter) end(ctx context.Context, id, after string) (d explain.Deploymen
 					"` cancels it"}
 		}
 	}
+}
+
+// reportServer prints once that no server answers, and once that one answers again.
+func (w *waiter) reportServer(err error) {
+	switch lost := err != nil; {
+	case lost == w.lost:
+		return
+	case lost:
+		w.app.info("connection to the server lost: %s; waiting for a server", asFailure(err).text)
+	default:
+		w.app.info("connected again")
+	}
+	w.lost = err != nil
 }
 
 func ended(d explain.Deployment) bool {
