@@ -111,6 +111,10 @@ func (a subject) ifRetried() string {
 }
 
 func (a subject) ifDeployed() string {
+	if d := a.p.Rollout(a.m.Environment); d != nil {
+		return fmt.Sprintf("Deployment %s of release %s to %s is open already; its success makes that release the wanted one, "+
+			"and another deployment would replace it", d.ID, d.Release, a.m.Environment)
+	}
 	count := 0
 	for _, m := range a.v.MachinesIn(a.m.Environment) {
 		if inScope(a.p, m) {

@@ -126,6 +126,14 @@ func TestWhyProposesNoCommandWithoutItsConsequence(t *testing.T) {
 	require.Equal(t, "`drover project enable shop` makes due in production: release 1.0 on 1 machine (web-01)",
 		of(l).Consequence)
 
+	l.Add("environment/staging", domain.EnvironmentDefined{})
+	l.Add("machine/db-01", domain.MachineAdded{Environment: "staging"})
+	l.Add("project/shop", domain.ProjectEnabled{})
+	nothing := func() string { return WhyOf(l.View, old, "shop", "db-01", nil, nil).Consequence }
+	require.Contains(t, nothing(), "`drover deploy shop VERSION --to staging` deploys to 1 machine at once")
+	l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "staging", Release: "1.0"})
+	require.Contains(t, nothing(), "of release 1.0 to staging is open already")
+
 	l = projectionstest.OneMachine(t)
 	for range 5 {
 		l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
