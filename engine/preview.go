@@ -67,7 +67,7 @@ func (e *Engine) PreviewEach(ctx context.Context, most int, see func(i int, p *P
 			last, count = i, count+1
 		}
 	}
-	if err != nil || count > most {
+	if err != nil || see == nil || count > most {
 		return p, err
 	}
 	return p, e.eachStep(copied, base, commands, p, steps, last, see)

@@ -125,3 +125,10 @@ func TestEachPreviewSaysWhatItsCommandAddsToTheEarlierOnes(t *testing.T) {
 	_, err = f.PreviewEach(context.Background(), 1, never, commands...)
 	require.NoError(t, err)
 }
+
+func TestPreviewOfACommandWithoutEffectIsEmpty(t *testing.T) {
+	f := heldAtOld(t)
+	p := f.preview(domain.SetMachineEnabled{Name: "web-01", Enabled: true})
+	require.Empty(t, p.Events)
+	require.Empty(t, p.After.Due)
+}
