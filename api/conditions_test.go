@@ -104,3 +104,22 @@ func TestConditionsOfAProgramOverHTTPChangeAtABoundedRate(t *testing.T) {
 		object{"status": "online", "conditions": []object{{"kind": "disk-full"}}}, nil))
 	require.Len(t, f.machine("box-01").Conditions, 1, "the last statement counts as soon as the limit permits it")
 }
+
+func TestConditionsOfAProgramOverHTTPOutliveItsServer(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	p := f.joinOverHTTP("box-01", f.join(1))
+	require.NoError(t, p.Post(context.Background(), "/machines/box-01/reports", "",
+		object{"status": "online", "conditions": []object{{"kind": "disk-full"}}}, nil))
+	require.NoError(t, f.engine.RenewLease(t.Context(), f.log))
+	other := newFixtureOn(t, f.log, f.clock)
+	for range 2 { // the first server is gone: it renews no lease
+		require.NoError(t, other.engine.RenewLease(t.Context(), f.log))
+		f.clock.advance(time.Minute)
+	}
+	require.NoError(t, other.engine.RenewLease(t.Context(), f.log))
+	p.Servers = []string{other.socket}
+	require.Nil(t, p.work(), "a request that states nothing makes the other server take the session over")
+	require.Equal(t, 1, other.events("AgentConnected"))
+	require.Len(t, other.machine("box-01").Conditions, 1)
+}

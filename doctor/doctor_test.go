@@ -224,6 +224,14 @@ func TestExamineReportsProblemsOfTheFleet(t *testing.T) {
 			l.Add("machine/box-01", domain.MachineAdded{Environment: "production", Origin: domain.AgentOrigin(instance)})
 		}, "tokens", "warn: join token 0123456789ab has reached its machine limit (1 of 1): other machines are refused → delete " +
 			"machines that are gone"},
+		"a join token whose policy does not exist": {func(l *projectionstest.History) {
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 5, Policy: "strict"}})
+		}, "tokens", "warn: join token 0123456789ab gives policy strict, which does not exist: its machines get the default " +
+			"policy → apply a MachinePolicy strict, or use another token"},
+		"a join token with a policy": {func(l *projectionstest.History) {
+			l.Add("policy/strict", domain.PolicyDefined{})
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 5, Policy: "strict"}})
+		}, "tokens", "ok: "},
 		"a token that expires soon": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope,
 				Until: &expires}})

@@ -13,6 +13,7 @@ func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 		if t := v.Tokens[id]; t.Valid(s.Now) {
 			found = append(found, tokenFindings(t, s.Now)...)
 			found = append(found, fullToken(t, v.World().Places(id).Count(s.Now))...)
+			found = append(found, missingPolicy(v, t)...)
 		}
 	}
 	last, known := lastAdminToken(v, s.Now)
@@ -55,6 +56,17 @@ func fullToken(t *domain.Token, machines int) []Finding {
 	return []Finding{{Severity: Warn, Text: fmt.Sprintf("join token %s has reached its machine limit (%d of %d): other "+
 		"machines are refused", t.Label(), machines, allowed), Fix: "delete machines that are gone, or use another token: " +
 		"drover token create --join --max-machines N"}}
+}
+
+// missingPolicy reports a join token that gives a policy that does not exist. Two servers can delete a policy and create
+// such a token at the same time.
+func missingPolicy(v *projections.View, t *domain.Token) []Finding {
+	policy := t.Settings.Policy
+	if policy == "" || v.World().Policy(policy) != nil {
+		return nil
+	}
+	return []Finding{{Severity: Warn, Text: fmt.Sprintf("join token %s gives policy %s, which does not exist: its machines get "+
+		"the default policy", t.Label(), policy), Fix: "apply a MachinePolicy " + policy + ", or use another token"}}
 }
 
 // createAdmin is the command after which the last admin token may expire.
