@@ -323,6 +323,15 @@ func (c Rollback) Decide(w World) ([]Event, *Rejection) {
 		Reason: reason, Origin: c.Origin}.Decide(w)
 }
 
+// Release returns the release that the retry deploys. It is empty without one. The project must exist.
+func (c Retry) Release(w World) string {
+	release := w.Unfinished(c.Project, c.Machine)
+	if _, retired := w.Project(c.Project).Retired[release]; release == "" || retired {
+		return w.Wanted(c.Project, c.Machine)
+	}
+	return release
+}
+
 // Decide queues a narrowed deployment to the machine.
 func (c Retry) Decide(w World) ([]Event, *Rejection) {
 	if w.Project(c.Project) == nil {
@@ -332,10 +341,7 @@ func (c Retry) Decide(w World) ([]Event, *Rejection) {
 	if m == nil {
 		return nil, machineNotFound(c.Machine)
 	}
-	release := w.Unfinished(c.Project, c.Machine)
-	if _, retired := w.Project(c.Project).Retired[release]; release == "" || retired {
-		release = w.Wanted(c.Project, c.Machine)
-	}
+	release := c.Release(w)
 	if release == "" {
 		return nil, conflict("project %s has no release to retry on machine %s", c.Project, c.Machine).
 			hint("deploy a release to %s first", m.Environment)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/triggers"
 )
@@ -18,6 +19,7 @@ var consequences = map[triggers.Reason]func(subject) string{
 	triggers.TriggerDisabled:    subject.ifTriggerEnabled,
 	triggers.NothingReleased:    subject.ifDeployed,
 	triggers.Held:               subject.ifUnheld,
+	triggers.ReleaseRetired:     subject.ifUnheld,
 	triggers.MachineUnavailable: subject.ifEnabled,
 	triggers.MadeUnhealthy:      subject.ifRetried,
 	triggers.RetriesExhausted:   subject.ifRetried,
@@ -36,6 +38,9 @@ func Consequence(v *projections.View, age projections.Age, verdict triggers.Verd
 }
 
 func (a subject) ifUnheld() string {
+	if a.m.Hold(a.p.Name) == nil {
+		return ""
+	}
 	return fmt.Sprintf("`drover unhold %s --project %s` makes due: ", a.m.Name, a.p.Name) +
 		a.dueIf(a.v.IfUnheld(a.p, a.m))
 }
@@ -99,7 +104,7 @@ func (a subject) dueHere(all []Due) string {
 }
 
 func (a subject) ifRetried() string {
-	release := cmp.Or(a.v.World().Unfinished(a.p.Name, a.m.Name), a.verdict.Release)
+	release := domain.Retry{Project: a.p.Name, Machine: a.m.Name}.Release(a.v.World())
 	text := fmt.Sprintf("`drover retry %s --project %s` deploys release %s to it at once", a.m.Name, a.p.Name, release)
 	if a.verdict.Reason == triggers.NoCause {
 		text += "; `drover deploy` deploys to each machine in scope of an environment"

@@ -141,6 +141,24 @@ func TestWhyProposesNoCommandWithoutItsConsequence(t *testing.T) {
 	require.Equal(t, "`drover retry web-01 --project shop` deploys release 1.0 to it at once", of(l).Consequence)
 	l.Disconnect("web-01")
 	require.Empty(t, of(l).Consequence, "the sentence proposes no command")
+
+	l = projectionstest.OneMachine(t)
+	named(l, "1.1")
+	l.Connect("web-01", projectionstest.Server, domain.ID{9})
+	l.Add("project/shop", domain.ReleaseRetired{Release: "1.1", Reason: "it leaks"})
+	require.Equal(t, "`drover unhold web-01 --project shop` makes due: shop on web-01: no known release → 1.0 at the next tick",
+		of(l).Consequence)
+
+	l = projectionstest.OneMachine(t)
+	l.Release("shop", "2.0")
+	d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "2.0",
+		Machines: []domain.DeploymentMachine{{Name: "web-01"}}, Origin: domain.By("ann")})
+	l.Claim(d, "web-01")
+	l.End(d, "web-01", domain.PartFailed, domain.StepFailed)
+	retry := domain.Retry{Project: "shop", Machine: "web-01"}
+	require.Equal(t, "2.0", retry.Release(l.World()))
+	l.Add("project/shop", domain.ReleaseRetired{Release: "2.0", Reason: "it fails"})
+	require.Equal(t, "1.0", retry.Release(l.World()))
 }
 
 // TestEveryProposedCommandHasAConsequence fails for a new sentence that proposes a command, until it says what that does.

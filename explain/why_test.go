@@ -190,7 +190,8 @@ func full(t *testing.T) *projectionstest.History {
 		Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: domain.Count(1)}
 	first := l.Add("project/shop", bounded)
 	l.Add("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures},
-		domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledState})
+		domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledState},
+		domain.DeploymentAccepted{Deployment: first, Origin: domain.By("ann")})
 	l.Add("project/shop", bounded)
 	second := l.Add("project/shop", bounded)
 	l.Add("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}},

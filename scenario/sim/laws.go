@@ -24,10 +24,10 @@ func (l *ledger) checkPerson(w *deploymentState) {
 // retiredLaw is law 16 for releases.
 const retiredLaw = "law 16: what a person retired stays so"
 
-// checkDeployable checks that a release that is deployed or pinned is not retired.
+// checkDeployable checks that a release that is deployed, pinned or accepted is not retired.
 func (l *ledger) checkDeployable(a *projectState, release string) {
 	if a.retired[release] {
-		l.cluster.violate(retiredLaw, "%s of %s was queued or pinned", release, a.name)
+		l.cluster.violate(retiredLaw, "%s of %s was queued, pinned or accepted", release, a.name)
 	}
 }
 

@@ -178,6 +178,7 @@ func (l *ledger) applyDeployment(fact domain.Event) {
 	case domain.DeploymentAccepted:
 		if w := l.deployments[e.Deployment]; w != nil && !w.project.gone {
 			l.checkAccepted(w)
+			l.checkDeployable(w.project, w.Release)
 			w.accepted = true
 			l.updateHolds(w)
 			l.countTolerated(w)
