@@ -15,8 +15,8 @@ type deploymentState struct {
 	id      domain.ID
 	project *projectState
 	queued  eventlog.Position
-	// repaired contains the machines of a repair that lacked the release when it was queued.
-	repaired map[string]bool
+	// lacking contains the machines that lacked the release when a repair, or a deployment only to such machines, was queued.
+	lacking map[string]bool
 	// covers contains the machines of a person's deployment on which no older deployment can start any more.
 	covers    map[string]bool
 	shares    map[string]*share
@@ -110,8 +110,9 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 		covers: map[string]bool{}, shares: map[string]*share{}, parts: map[string]*partState{}}
 	if w.person() {
 		l.checkPerson(w)
-		l.noteRepaired(w)
-		l.endReplaced(w)
+		l.endReplaced(w, func(o *deploymentState, _ string) bool { return w.follows(o) })
+		l.noteLacking(w)
+		l.endReplaced(w, func(_ *deploymentState, machine string) bool { return l.goesTo(w, machine) })
 	} else {
 		l.checkAutomatic(w)
 	}

@@ -26,33 +26,40 @@ func (l *ledger) targets(w *deploymentState, h *machineState) bool {
 	switch {
 	case w.Kind == domain.EnvironmentWide:
 		return inScope(h, w.Environment, roles) && !slices.Contains(w.Exclude, h.Name) &&
-			!(w.OnlyBehind && l.hasRelease(w, h))
+			(!w.OnlyBehind || w.lacking[h.Name])
 	case len(w.Roles) > 0:
 		return inScope(h, w.Environment, roles) && inScope(h, w.Environment, w.Roles)
 	case w.repairs():
-		return w.repaired[h.Name]
+		return w.lacking[h.Name]
 	}
 	return w.names(h.Name)
 }
 
-// noteRepaired records the machines to which a repair goes: the machines of its list that lack the release before the repair
-// ends any verification.
-func (l *ledger) noteRepaired(w *deploymentState) {
-	if !w.repairs() {
+// noteLacking records the machines to which a repair or a deployment with --only-behind goes: the ones that lack the release
+// before the deployment ends the verifications on its machines. Those of an earlier environment-wide deployment have ended.
+func (l *ledger) noteLacking(w *deploymentState) {
+	if !w.repairs() && !w.OnlyBehind {
 		return
 	}
-	w.repaired = map[string]bool{}
-	for _, named := range w.Machines {
-		if h := l.machines[named.Name]; h != nil {
-			w.repaired[h.Name] = !l.hasRelease(w, h)
+	w.lacking = map[string]bool{}
+	for _, h := range l.machines {
+		if w.OnlyBehind || w.names(h.Name) {
+			w.lacking[h.Name] = !l.hasRelease(w, h)
 		}
 	}
+}
+
+// follows reports whether both deployments are to the whole of one environment, so that the later one replaces the other.
+func (w *deploymentState) follows(o *deploymentState) bool {
+	return o.Kind == domain.EnvironmentWide && w.Kind == domain.EnvironmentWide && o.Environment == w.Environment
 }
 
 // hasRelease reports whether a machine has the release of a deployment that is being queued, and no part of the project is
 // open on it.
 func (l *ledger) hasRelease(w *deploymentState, h *machineState) bool {
-	open := slices.ContainsFunc(w.project.openShares(h.Name), func(o *deploymentState) bool { return o != w })
+	open := slices.ContainsFunc(w.project.openShares(h.Name), func(o *deploymentState) bool {
+		return o != w && !(w.follows(o) && o.shares[h.Name] != nil && o.shares[h.Name].unclaimed())
+	})
 	r := l.installation(w.project, h)
 	dirty := r.dirty && r.last != nil && r.last.instance == h.Instance
 	return !open && l.actual(w.project, h) == w.Release && !dirty

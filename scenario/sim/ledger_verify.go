@@ -133,11 +133,10 @@ func (l *ledger) endVerifications(w *deploymentState) {
 }
 
 // endReplaced ends the verifications that a person's new deployment replaces.
-func (l *ledger) endReplaced(w *deploymentState) {
+func (l *ledger) endReplaced(w *deploymentState, replaces func(o *deploymentState, machine string) bool) {
 	for _, o := range w.project.deployments {
-		whole := o.Kind == domain.EnvironmentWide && w.Kind == domain.EnvironmentWide && o.Environment == w.Environment
 		for machine, s := range o.parts {
-			if s.verifying() && (whole || l.goesTo(w, machine)) {
+			if s.verifying() && replaces(o, machine) {
 				l.endVerification(s, domain.PartCancelled)
 			}
 		}
