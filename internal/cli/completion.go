@@ -223,6 +223,8 @@ func statesOf(q *completion) []string {
 	switch {
 	case err != nil:
 		return nil
+	case k.name == "deployment" && len(q.args) > 1: // describe deployment ID
+		return partStates
 	case k.name == "deployment":
 		return explain.DeploymentStates
 	case k.name == "server":
