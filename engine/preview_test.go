@@ -47,6 +47,13 @@ func dueMachines(verdicts []triggers.Verdict) (names []string) {
 	return slices.Compact(names)
 }
 
+func TestPreviewOfACommandThatChangesNothingIsEmpty(t *testing.T) {
+	f := heldAtOld(t)
+	p := f.preview(domain.SetProjectEnabled{Name: "shop", Enabled: true})
+	require.Empty(t, p.Events)
+	require.Empty(t, p.After.Due)
+}
+
 func TestPreviewSaysWhatTheNextTickDeploys(t *testing.T) {
 	f := heldAtOld(t)
 	unhold := domain.LiftHold{Project: "shop", Machine: "web-02"}
