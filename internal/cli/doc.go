@@ -12,7 +12,7 @@
 //	kinds.go         the kinds of get, describe and delete
 //	columns.go       the table of each kind
 //	watch.go         --watch
-//	wait.go          --wait
+//	wait.go          --wait; progress.go, status_line.go and next_steps.go hold what it prints
 //	completion.go    shell completion
 //	manual.go        man pages and the command reference of the docs
 //	doctor_here.go   the checks of drover doctor that run on this machine
