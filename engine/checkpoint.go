@@ -111,7 +111,7 @@ func (c *checkpoint) readOnce(ctx context.Context, log eventlog.Log, take func(p
 			}
 		}
 	}
-	if !met || len(c.own) > 0 && len(c.own) == owned { // a read that ended early has found some of them; the next one goes on
+	if !met || len(c.own) > 0 && len(c.own) == owned { // a read that ended early has found some of them; the next one continues
 		return read, errRewound
 	}
 	hand()

@@ -158,7 +158,7 @@ func TestNextReadComparesOwnEvents(t *testing.T) {
 	}
 }
 
-// A read that ends early has not shown that the rest is lost: the next one goes on where it ended.
+// A read that ends early has not shown that the rest is lost: the next one continues where it ended.
 func TestReadThatEndsEarlyIsNoLossOfOwnEvents(t *testing.T) {
 	log := &countedLog{Log: memory.New()}
 	grow(t, log, 3)

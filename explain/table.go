@@ -293,13 +293,13 @@ func PeopleTable(list []Person) Table {
 	return table("ID NAME", list, func(p Person) []string { return []string{p.ID, p.Name} })
 }
 
-// EventsTable returns the output of `events`.
+// EventsTable returns the output of `events`. Wide adds the data of each event.
 func EventsTable(list []Event, wide bool) Table {
-	return table("POSITION TIME TYPE STREAM "+choose(wide, "TEXT ", "")+"DATA", list, func(e Event) []string {
-		row := []string{"#" + e.Position, e.Time.UTC().Format("15:04:05"), e.Type, e.Stream}
+	return table("POSITION TIME TYPE STREAM TEXT"+choose(wide, " DATA", ""), list, func(e Event) []string {
+		row := []string{"#" + e.Position, e.Time.UTC().Format("2006-01-02 15:04:05"), e.Type, e.Stream, dash(e.Text)}
 		if wide {
-			row = append(row, dash(e.Text))
+			row = append(row, string(e.Data))
 		}
-		return append(row, string(e.Data))
+		return row
 	})
 }

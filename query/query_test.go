@@ -66,7 +66,7 @@ func TestFollowEventsYieldsEachEventOnceAndInOrder(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	var types []string
-	for event, err := range f.FollowEvents(ctx, nil, 0) {
+	for event, err := range f.FollowEvents(ctx, nil, 0, explain.EventFilter{}) {
 		require.NoError(t, err)
 		types = append(types, event.Type)
 		if len(types) == 2 { // all stored events; the next one is appended while the reader waits
@@ -86,11 +86,11 @@ func TestFollowEventsReportsWhyTheStreamEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var last error
-	for _, err := range f.FollowEvents(ctx, nil, f.Position()) {
+	for _, err := range f.FollowEvents(ctx, nil, f.Position(), explain.EventFilter{}) {
 		last = err
 	}
 	require.ErrorIs(t, last, context.Canceled)
-	for _, err := range f.FollowEvents(t.Context(), nil, f.Position()+5) {
+	for _, err := range f.FollowEvents(t.Context(), nil, f.Position()+5, explain.EventFilter{}) {
 		last = err
 	}
 	require.Equal(t, client.Conflict, problem.Of(last).Kind)
@@ -155,4 +155,87 @@ func TestWhyRefusesATimeInTheFuture(t *testing.T) {
 	}
 	_, err = f.Why(t.Context(), at(-time.Hour))
 	require.ErrorContains(t, err, "did not exist")
+}
+
+// filtered returns the types of the events that a query selects, page by page.
+func (f *fixture) filtered(in query.EventQuery) (types []string) {
+	for {
+		list, err := f.Events(f.t.Context(), in)
+		require.NoError(f.t, err)
+		for _, e := range list.Items {
+			types = append(types, e.Type)
+		}
+		if list.Next == "" {
+			return types
+		}
+		in.After, err = eventlog.ParsePosition(list.Next)
+		require.NoError(f.t, err)
+	}
+}
+
+func TestEventsAreFilteredByWhatTheyAreAbout(t *testing.T) {
+	f := newFixture(t)
+	f.do(domain.ApplyEnvironment{Name: "production", Origin: domain.By("ann")})
+	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production", Origin: domain.By("agent")})
+	f.do(domain.ApplyMachine{Name: "web-02", Environment: "production", Origin: domain.By("agent")})
+	f.do(domain.ApplyProject{Name: "shop", Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true"}}}})
+	f.do(domain.CreateRelease{Project: "shop", Version: "1.0"})
+	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production", Machines: []string{"web-02"},
+		Origin: domain.By("bob")})
+	for name, c := range map[string]struct {
+		filter explain.EventFilter
+		want   []string
+	}{
+		"machine, with its deployments": {explain.EventFilter{Machine: "web-02"},
+			[]string{"MachineAdded", "DeploymentQueued", "PartEnded", "DeploymentEnded"}},
+		"project":           {explain.EventFilter{Project: "shop", Type: "releasecreated"}, []string{"ReleaseCreated"}},
+		"environment":       {explain.EventFilter{Environment: "production", Type: "MachineAdded"}, []string{"MachineAdded", "MachineAdded"}},
+		"actor":             {explain.EventFilter{Actor: "bob"}, []string{"DeploymentQueued"}},
+		"no such machine":   {explain.EventFilter{Machine: "web-99"}, nil},
+		"since a long time": {explain.EventFilter{Since: time.Unix(0, 0), Actor: "ann"}, []string{"EnvironmentDefined"}},
+		"until before":      {explain.EventFilter{Until: time.Unix(0, 0)}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, limit := range []int{1, 500} {
+				require.Equal(t, c.want, f.filtered(query.EventQuery{Limit: limit, Filter: c.filter}))
+			}
+		})
+	}
+}
+
+// The log has more events than are searched for one page, and than the newest events are read back at first.
+func TestFiltersReachTheWholeLog(t *testing.T) {
+	f := newFixture(t)
+	f.do(domain.ApplyEnvironment{Name: "first"})
+	f.do(domain.ApplyEnvironment{Name: "production"})
+	for range 210 {
+		events := make([]eventlog.Event, 100)
+		for i := range events {
+			events[i] = eventlog.Event{ID: uuid.New(), Type: "machine.enabled/v1", Data: []byte(`{}`)}
+		}
+		_, err := f.log.Append(t.Context(), "machine/"+uuid.NewString(), eventlog.NoStream, events...)
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.engine.CatchUp(t.Context()))
+	f.do(domain.ApplyEnvironment{Name: "last"})
+	defined := explain.EventFilter{Type: "EnvironmentDefined"}
+	require.Len(t, f.filtered(query.EventQuery{Limit: 500, Filter: defined}), 3)
+	newest := func(limit int) (about []string) {
+		list, err := f.Events(t.Context(), query.EventQuery{Limit: limit, Filter: defined, Newest: true})
+		require.NoError(t, err)
+		require.Empty(t, list.Next)
+		for _, e := range list.Items {
+			about = append(about, e.Stream)
+		}
+		return about
+	}
+	require.Equal(t, []string{"environment/last"}, newest(1))
+	require.Equal(t, []string{"environment/production", "environment/last"}, newest(2), "it is the end, in log order")
+	require.Equal(t, []string{"environment/first", "environment/production", "environment/last"}, newest(9))
+	list, err := f.Events(t.Context(), query.EventQuery{Limit: 2, Newest: true})
+	require.NoError(t, err)
+	require.Equal(t, "environment/last", list.Items[1].Stream)
+
+	defined.Since = time.Now().Add(time.Hour)
+	require.Empty(t, f.filtered(query.EventQuery{Limit: 500, Filter: defined}))
 }

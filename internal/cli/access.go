@@ -18,19 +18,22 @@ func accessVerb(a *app) *cobra.Command {
 }
 
 // mayFlags are the flags of a question about permissions.
-type mayFlags struct{ can, project, environment, at string }
+type mayFlags struct {
+	can, project, environment string
+	at                        past
+}
 
 func (f *mayFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.can, "can", "", "`VERB`, such as deploy, hold or settings")
 	flags.StringVarP(&f.project, "project", "p", "", "in this `PROJECT`; default: in any")
 	flags.StringVarP(&f.environment, "environment", "e", "", "in this `ENVIRONMENT`; default: in any")
-	flags.StringVar(&f.at, "at", "",
-		"answer for this `POSITION`, or for a time such as 2026-03-01T09:00:30Z; default: now")
+	flags.Var(&f.at, "at",
+		"answer for this `POSITION`, for a time such as 2026-03-01T09:00:30Z, or 10m for ten minutes ago; default: now")
 }
 
 func (f *mayFlags) query(who string) url.Values {
-	return query("can", f.can, "project", f.project, "environment", f.environment, "who", who, "at", position(f.at))
+	return query("can", f.can, "project", f.project, "environment", f.environment, "who", who, "at", string(f.at))
 }
 
 // mayList is the answer of GET /may.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -50,3 +51,23 @@ func (l *lifetime) String() string {
 
 // Type returns the type of the flag, by which messages about invalid values are chosen.
 func (l *lifetime) Type() string { return "duration" }
+
+// past is the value of a flag for a moment in the past, as the API takes it: a position, or a time in RFC 3339.
+type past string
+
+// Set parses a position such as "#12" or "12", a time, or a duration such as "10m" for ten minutes ago.
+func (p *past) Set(text string) error {
+	var ago lifetime
+	if ago.Set(text) == nil && ago >= 0 && strings.ContainsAny(text, "dhmsnu") {
+		*p = past(time.Now().Add(-time.Duration(ago)).UTC().Format(time.RFC3339Nano))
+		return nil
+	}
+	*p = past(position(text)) // the server rejects what it does not understand
+	return nil
+}
+
+// String returns the value.
+func (p *past) String() string { return string(*p) }
+
+// Type describes the value.
+func (*past) Type() string { return "POSITION" }

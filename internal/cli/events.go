@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,35 +13,94 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
+// eventFlags are the flags of events.
+type eventFlags struct {
+	follow                                     bool
+	after, since, until                        string
+	machine, project, environment, kind, actor string
+	limit, tail                                int
+}
+
 func eventsVerb(a *app) *cobra.Command {
-	var follow bool
-	var after string
-	var limit int
+	var f eventFlags
 	cmd := verb{
 		exits: readExits(exits{exitConflict: "the log ends before the position of --after, for example after a restore"}),
 		use:   "events", short: "List events from the event log",
-		long: "List the events of the log in order: every fact and every decision. With -o wide, each line also\n" +
-			"describes the event in a sentence. With --follow, print new events until the command is\n" +
-			"interrupted.",
-		example: "drover events --after '#100'\n" +
+		long: "List the events of the log in order: every fact and every decision, each with a sentence. The\n" +
+			"newest event is the last one. With -o wide, each line also has the data of the event. With --follow,\n" +
+			"print new events until the command is interrupted.\n\n" +
+			"With several filters, an event must match all of them. An event about a machine or a deployment\n" +
+			"belongs to the environment that the machine is in now, or that the deployment went to.",
+		example: "drover events --tail 20\n" +
+			"drover events --since 1h --project shop\n" +
+			"drover events --machine web-01 --type MachineWentOffline\n" +
+			"drover events --after '#100'\n" +
 			"drover events -f -o jsonl",
-		run: func(ctx context.Context, _ []string) error {
-			if follow && limit != 0 {
-				return usage("--limit cannot be combined with --follow, which ends when it is interrupted")
-			}
-			if follow {
-				return a.followEvents(ctx, position(after))
-			}
-			if limit < 0 {
-				return usage("invalid --limit %d: use 1 or more, or 0 for all", limit)
-			}
-			return eventsListed.show(ctx, a, query("after", position(after)), limit)
-		},
+		run: func(ctx context.Context, _ []string) error { return a.events(ctx, f) },
 	}.command()
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep running and print new events")
-	cmd.Flags().StringVar(&after, "after", "", "list only events after this `POSITION`, such as 120")
-	cmd.Flags().IntVar(&limit, "limit", 0, "maximum number `N` of events to list; 0: all")
+	flags := cmd.Flags()
+	flags.BoolVarP(&f.follow, "follow", "f", false, "keep running and print new events")
+	flags.StringVar(&f.after, "after", "", "list only events after this `POSITION`, such as 120")
+	flags.IntVar(&f.limit, "limit", 0, "maximum number `N` of events to list, from the oldest; 0: all")
+	flags.IntVar(&f.tail, "tail", 0, "list only the newest `N` events, at most 5000")
+	flags.StringVar(&f.since, "since", "", "list only events since this `TIME`, such as 2026-01-02T15:04:05Z, or 1h for an hour ago")
+	flags.StringVar(&f.until, "until", "", "list only events until this `TIME`")
+	flags.StringVarP(&f.machine, "machine", "m", "", "list only events about this `MACHINE`")
+	flags.StringVarP(&f.project, "project", "p", "", "list only events about this `PROJECT`")
+	flags.StringVarP(&f.environment, "environment", "e", "", "list only events about this `ENVIRONMENT`")
+	flags.StringVar(&f.kind, "type", "", "list only events of this `TYPE` or category, such as MachineCameOnline")
+	flags.StringVar(&f.actor, "actor", "", "list only what this person or token asked for, by `NAME` or id")
+	for _, other := range []string{"limit", "follow"} {
+		cmd.MarkFlagsMutuallyExclusive("tail", other)
+	}
 	return cmd
+}
+
+// maxTail is how many events the API returns at once.
+const maxTail = 5000
+
+// events lists or follows events.
+func (a *app) events(ctx context.Context, f eventFlags) error {
+	switch {
+	case f.follow && f.limit != 0:
+		return usage("--limit cannot be combined with --follow, which ends when it is interrupted")
+	case f.limit < 0:
+		return usage("invalid --limit %d: use 1 or more, or 0 for all", f.limit)
+	case f.tail < 0 || f.tail > maxTail:
+		return usage("invalid --tail %d: use 1 to %d", f.tail, maxTail)
+	}
+	since, err := instant("since", f.since)
+	if err != nil {
+		return err
+	}
+	until, err := instant("until", f.until)
+	if err != nil {
+		return err
+	}
+	q := query("after", position(f.after), "since", since, "until", until, "machine", id(f.machine), "project", f.project,
+		"environment", f.environment, "type", f.kind, "actor", f.actor)
+	switch {
+	case f.follow:
+		return a.followEvents(ctx, q)
+	case f.tail > 0:
+		q.Set("newest", "true")
+		return eventsListed.show(ctx, a, q, f.tail)
+	}
+	return eventsListed.show(ctx, a, q, f.limit)
+}
+
+// instant returns the time of a flag as the API takes it: a time in RFC 3339, or a duration before now. Empty text stays
+// empty.
+func instant(flag, text string) (string, error) {
+	var ago lifetime
+	switch _, err := time.Parse(time.RFC3339, text); {
+	case text == "" || err == nil:
+		return text, nil
+	case ago.Set(text) != nil || ago < 0:
+		return "", usage("invalid --%s %.40q: use a time such as 2026-01-02T15:04:05Z, or a duration such as 1h for an hour ago",
+			flag, text)
+	}
+	return time.Now().Add(-time.Duration(ago)).UTC().Format(time.RFC3339Nano), nil
 }
 
 // eventsListed prints lists of events.
@@ -47,13 +108,13 @@ var eventsListed = listed[explain.Event]{kind: kind{name: "event", plural: "even
 	id: func(e explain.Event) string { return e.Position }, table: explain.EventsTable}
 
 // followEvents prints new events until ctx is cancelled.
-func (a *app) followEvents(ctx context.Context, after string) error {
+func (a *app) followEvents(ctx context.Context, q url.Values) error {
 	c, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	d := tableWriter{style: a.style()}
-	err = c.Follow(ctx, client.Path("events", "stream"), query("after", after), "", func(m client.Message) error {
+	err = c.Follow(ctx, client.Path("events", "stream"), q, "", func(m client.Message) error {
 		var e explain.Event
 		if err := json.Unmarshal([]byte(m.Data), &e); err != nil {
 			return fmt.Errorf("read event %s: %w", m.ID, err)

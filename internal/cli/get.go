@@ -14,7 +14,8 @@ import (
 )
 
 func getVerb(a *app) *cobra.Command {
-	var project, environment, role, state, at string
+	var project, environment, role, state string
+	var at past
 	var limit int
 	var watch bool
 	cmd := verb{
@@ -73,8 +74,8 @@ func getVerb(a *app) *cobra.Command {
 		"list only resources in this `STATE`, such as online, behind or held for machines, running or failed for "+
 			"deployments")
 	cmd.Flags().IntVar(&limit, "limit", 0, "maximum number `N` of resources to list; 0: all")
-	cmd.Flags().StringVar(&at, "at", "", "show the resource as it was at this `POSITION`, or at a time such as\n"+
-		"2026-03-01T09:00:30Z; default: now")
+	cmd.Flags().Var(&at, "at", "show the resource as it was at this `POSITION`, at a time such as 2026-03-01T09:00:30Z, or 10m\n"+
+		"for ten minutes ago; default: now")
 	watchFlag(cmd, &watch)
 	return cmd
 }
@@ -112,7 +113,7 @@ func (a *app) checkRole(ctx context.Context, role string) error {
 		hint: "`drover get machines` shows the roles"}
 }
 
-func (a *app) getOne(ctx context.Context, k kind, name, project, at string, watch bool) error {
+func (a *app) getOne(ctx context.Context, k kind, name, project string, at past, watch bool) error {
 	path, err := k.path(name, project)
 	switch {
 	case err != nil:
@@ -122,7 +123,7 @@ func (a *app) getOne(ctx context.Context, k kind, name, project, at string, watc
 	case at != "" && !k.past:
 		return usage("--at does not apply to %s", k.plural)
 	case at != "":
-		path = client.Path("past", position(at)) + path
+		path = client.Path("past", string(at)) + path
 	}
 	if watch {
 		return a.watch(ctx, func(ctx context.Context, after string) (content,
@@ -137,7 +138,7 @@ func (a *app) getOne(ctx context.Context, k kind, name, project, at string, watc
 }
 
 // getFile prints a resource as a file for `drover apply`, as it is now or was at a position or time.
-func (a *app) getFile(ctx context.Context, k kind, name, project, at string) error {
+func (a *app) getFile(ctx context.Context, k kind, name, project string, at past) error {
 	if before, after, found := strings.Cut(name, "/"); found && k.inProject && project == "" {
 		project, name = before, after
 	}
@@ -148,7 +149,7 @@ func (a *app) getFile(ctx context.Context, k kind, name, project, at string) err
 	var text string
 	path := client.Path("resources", singular, name)
 	if at != "" {
-		path = client.Path("past", position(at)) + path
+		path = client.Path("past", string(at)) + path
 	}
 	if err := a.read(ctx, path, query("project", project), &text); err != nil {
 		return err

@@ -41,7 +41,7 @@ func pages[T any](
 			return err
 		}
 		count += len(page.Items)
-		enough := page.Next == "" || len(page.Items) == 0 || limit > 0 && count >= limit
+		enough := page.Next == "" || page.Next == q.Get("next") || limit > 0 && count >= limit
 		if page.Items == nil {
 			page.Items = []T{}
 		}

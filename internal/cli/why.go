@@ -12,7 +12,8 @@ import (
 )
 
 func whyVerb(a *app) *cobra.Command {
-	var project, at string
+	var project string
+	var at past
 	var watch bool
 	cmd := verb{
 		exits: readExits(exits{exitMissing: "the machine or project does not exist"}),
@@ -24,7 +25,7 @@ func whyVerb(a *app) *cobra.Command {
 			"drover why web-01 --project shop --at 2026-03-01T09:00:30Z\n" +
 			"drover why web-01 --at '#120' -o json",
 		run: func(ctx context.Context, args []string) error {
-			q := query("machine", args[0], "project", project, "at", position(at))
+			q := query("machine", args[0], "project", project, "at", string(at))
 			if watch {
 				if at != "" {
 					return usage("--watch cannot be combined with --at: the past does not change")
@@ -46,8 +47,8 @@ func whyVerb(a *app) *cobra.Command {
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "",
 		"explain only this `PROJECT`; default: all projects that include the machine")
-	cmd.Flags().StringVar(&at, "at", "",
-		"explain the state at this `POSITION`, or at a time such as 2026-03-01T09:00:30Z; default: now")
+	cmd.Flags().Var(&at, "at",
+		"explain the state at this `POSITION`, at a time such as 2026-03-01T09:00:30Z, or 10m for ten minutes ago; default: now")
 	watchFlag(cmd, &watch)
 	return cmd
 }
