@@ -6,6 +6,7 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/triggers"
 )
 
@@ -22,7 +23,42 @@ func (p *cluster) foresee(s *server, c domain.Command) *engine.Preview {
 	for range p.log.ReadAll(p.ctx, preview.Position, 1) {
 		return nil // this server has not read the whole log yet
 	}
+	p.checkConsequence(s, c, preview)
 	return preview
+}
+
+// checkConsequence checks that `drover why` says of a command that it proposes what the preview of the command says.
+func (p *cluster) checkConsequence(s *server, c domain.Command, preview *engine.Preview) {
+	s.engine.ReadWithAge(func(v *projections.View, age projections.Age) {
+		switch c := c.(type) {
+		case domain.LiftHold:
+			if project, m := v.Projects[c.Project], v.Machines[c.Machine]; c.Kind == "" && project != nil && m != nil {
+				p.compareConsequence(triggers.Judge(v, project, v.IfUnheld(project, m), age), preview)
+			}
+		case domain.SetMachineEnabled:
+			for _, name := range projects {
+				if project, m := v.Projects[name], v.Machines[c.Name]; c.Enabled && project != nil && m != nil && m.Disabled {
+					p.compareConsequence(triggers.Judge(v, project, v.IfEnabled(project, m), age), preview)
+				}
+			}
+		}
+	})
+}
+
+// compareConsequence compares a verdict after a command with the preview of the command. A tick can also end a deployment
+// first, and then deploy to a machine that waited for it.
+func (p *cluster) compareConsequence(after triggers.Verdict, preview *engine.Preview) {
+	due := slices.ContainsFunc(preview.After.Due, func(v triggers.Verdict) bool {
+		return v.Kind == triggers.Deploy && v.Project == after.Project && v.Machine == after.Machine
+	})
+	p.count("consequence")
+	if after.Kind == triggers.Deploy {
+		p.count("consequence of a deployment")
+	}
+	if due != (after.Kind == triggers.Deploy) && after.Reason != triggers.DeploymentRunning {
+		p.violate("law 26: why says what a command makes due", "%s of %s: verdict %s (%s), due %v", after.Machine,
+			after.Project, after.Kind, after.Reason, due)
+	}
 }
 
 // checkPreview runs a tick after a command, and checks that it queued what the preview of the command foresaw. Presence
