@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/api/problem"
@@ -28,7 +29,10 @@ func (q *Queries) viewWithPruned(ctx context.Context, id domain.ID) (*projection
 // Deployment returns one deployment. It reads a pruned one from the log.
 func (q *Queries) Deployment(ctx context.Context, in Item) (shown explain.Deployment, err error) {
 	see, id, names := in.Sees, in.Name, q.cfg.People.Names(ctx)
-	parsed, _ := domain.ParseID(id) // an invalid id becomes the zero id, which no deployment has
+	parsed, err := q.deploymentID(see, id)
+	if err != nil {
+		return explain.Deployment{}, err
+	}
 	if in.At != "" {
 		find := func(v *projections.View) (explain.Deployment, bool) { return explain.DeploymentOf(v, parsed, names) }
 		return one(ctx, q, in, find, noDeployment(id), "get deployments")
@@ -55,6 +59,34 @@ func (q *Queries) Deployment(ctx context.Context, in Item) (shown explain.Deploy
 	return shown, nil
 }
 
+// minPrefix is the length of the shortest text that is looked up as the beginning of an id.
+const minPrefix = 4
+
+// deploymentID returns the id that a text means: the whole id, or the beginning of the id of exactly one deployment that the
+// reader may see and that is stored. It returns the zero id, which no deployment has, if no id begins so.
+func (q *Queries) deploymentID(see explain.Sees, text string) (id domain.ID, err error) {
+	if id, err := domain.ParseID(text); err == nil || len(text) < minPrefix {
+		return id, nil
+	}
+	count := 0
+	q.cfg.Engine.Read(func(v *projections.View) {
+		for each := range v.Deployments {
+			if !strings.HasPrefix(each.String(), strings.ToLower(text)) {
+				continue
+			}
+			if d, ok := explain.DeploymentOf(v, each, nil); ok && explain.Limit(see, &d) {
+				count++
+				id = each
+			}
+		}
+	})
+	if count > 1 {
+		return domain.ID{}, problem.Invalid("the ids of %d deployments begin with %.40q", count, text).
+			WithHint("use more characters of the id")
+	}
+	return id, nil
+}
+
 // ParseDeployment parses the id of a deployment. An invalid id gives the same problem as an id that does not exist.
 func ParseDeployment(text string) (domain.ID, error) {
 	id, err := domain.ParseID(text)
@@ -64,11 +96,12 @@ func ParseDeployment(text string) (domain.ID, error) {
 	return id, nil
 }
 
-// noDeployment is the problem of an id that no deployment ever had. People often copy only the beginning of an id.
+// noDeployment is the problem of an id that no deployment ever had. The beginning of an id is enough only to read a
+// deployment that is stored.
 func noDeployment(id string) *problem.Problem {
 	hint := "`drover get deployments` lists them"
 	if _, err := domain.ParseID(id); err != nil {
-		hint += "; use the whole id"
+		hint += "; older ones need the whole id"
 	}
 	p := problem.NotFound("deployment %.80q does not exist", id)
 	p.Hint = hint

@@ -39,7 +39,10 @@ func cancelVerb(a *app) *cobra.Command {
 			if !kill && k != (killRequest{}) {
 				return invalid("--machine and --reason require --kill; without it, the whole deployment is cancelled")
 			}
-			deployment := id(args[0])
+			deployment, err := a.deployment(ctx, args[0])
+			if err != nil {
+				return err
+			}
 			if kill {
 				return a.kill(ctx, deployment, k)
 			}
@@ -47,7 +50,7 @@ func cancelVerb(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.wrote(written, "deployment "+args[0]+" is cancelled"); err != nil || a.structured() {
+			if err := a.wrote(written, "deployment "+deployment+" is cancelled"); err != nil || a.structured() {
 				return err
 			}
 			a.printRunning(ctx, deployment, written.Position)
@@ -55,7 +58,7 @@ func cancelVerb(a *app) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().BoolVar(&kill, "kill", false, "also stop the machines that have started the deployment")
-	cmd.Flags().StringVar(&k.Machine, "machine", "",
+	cmd.Flags().StringVarP(&k.Machine, "machine", "m", "",
 		"with --kill: stop only this `MACHINE`; also cancels the rest: machines that have not started never start")
 	cmd.Flags().StringVar(&k.Reason, "reason", "", "with --kill: record this `TEXT` in the event log as the reason")
 	return cmd

@@ -280,7 +280,7 @@ func (q *completion) releases(complete func(explain.Release) bool) []string {
 // machinesOf completes the machines of the deployment that the first argument names.
 func machinesOf(q *completion) []string {
 	var d explain.Deployment
-	if !q.get(client.Path("deployments", id(q.args[0])), nil, &d) {
+	if !q.get(client.Path("deployments", strings.TrimPrefix(q.args[0], "deployment/")), nil, &d) {
 		return nil
 	}
 	var all []string

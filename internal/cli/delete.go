@@ -34,7 +34,7 @@ func deleteVerb(a *app) *cobra.Command {
 			return each(args[1:], func(name string) error { return a.deleteOne(ctx, k, name, project) })
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the trigger")
+	cmd.Flags().StringVarP(&project, "project", "p", "", "`PROJECT` of the trigger")
 	return cmd
 }
 
@@ -162,7 +162,7 @@ func toggleVerb(a *app, k kind, to string) *cobra.Command {
 		yes.flag(cmd)
 	}
 	if k.inProject {
-		cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the "+k.name)
+		cmd.Flags().StringVarP(&project, "project", "p", "", "`PROJECT` of the "+k.name)
 	}
 	return cmd
 }

@@ -87,8 +87,8 @@ func deployVerb(a *app) *cobra.Command {
 			"release "+args[1]+" of "+args[0]+" is being deployed to "+d.Environment)
 	}
 	flags := c.Flags()
-	flags.StringVar(&d.Environment, "to", "", "`ENVIRONMENT` to deploy to")
-	flags.StringSliceVar(&d.Machines, "machine", nil, "deploy only to this `MACHINE`; repeatable")
+	environmentFlag(c, &d.Environment, "to", "`ENVIRONMENT` to deploy to")
+	flags.StringSliceVarP(&d.Machines, "machine", "m", nil, "deploy only to this `MACHINE`; repeatable")
 	flags.StringSliceVar(&d.Roles, "role", nil, "deploy only to the machines with this `ROLE`; repeatable")
 	flags.BoolVar(&d.OnlyBehind, "only-behind", false, "leave out the machines that have the release already")
 	flags.StringSliceVar(&d.Exclude, "exclude", nil, "leave out this `MACHINE`; repeatable")

@@ -24,11 +24,11 @@ func describeVerb(a *app) *cobra.Command {
 		example: "drover describe machine web-01 -w\n" +
 			"drover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --state failed",
 		run: func(ctx context.Context, args []string) error {
-			k, err := findKind(args[0], anyKind)
+			k, args, err := findNamed(args)
 			if err != nil {
 				return err
 			}
-			path, err := k.path(id(args[1]), project)
+			path, err := k.path(args[1], project)
 			if err != nil {
 				return err
 			}
@@ -36,7 +36,7 @@ func describeVerb(a *app) *cobra.Command {
 				return err
 			}
 			if a.structured() && state == "" {
-				return a.getOne(ctx, k, id(args[1]), project, "", watch)
+				return a.getOne(ctx, k, args[1], project, "", watch)
 			}
 			fetch := a.fetchDescription(k, path, args[1], state)
 			if watch {
@@ -52,7 +52,13 @@ func describeVerb(a *app) *cobra.Command {
 			return a.printRaw(now.items[0].text)
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of a trigger or release")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && strings.Contains(args[0], "/") {
+			return nil // KIND/NAME
+		}
+		return checkArgs(cmd, " KIND NAME", args)
+	}
+	cmd.Flags().StringVarP(&project, "project", "p", "", "`PROJECT` of a trigger or release")
 	cmd.Flags().StringVar(&state, "state", "",
 		"list only the machines of a deployment that are in this `STATE`, such as failed or running")
 	watchFlag(cmd, &watch)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,7 +78,7 @@ func (a *app) events(ctx context.Context, f eventFlags) error {
 	if err != nil {
 		return err
 	}
-	q := query("after", position(f.after), "since", since, "until", until, "machine", id(f.machine), "project", f.project,
+	q := query("after", position(f.after), "since", since, "until", until, "machine", strings.TrimPrefix(f.machine, "machine/"), "project", f.project,
 		"environment", f.environment, "type", f.kind, "actor", f.actor)
 	switch {
 	case f.follow:

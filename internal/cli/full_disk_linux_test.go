@@ -18,7 +18,7 @@ func TestServerWithFullDiskRefusesWritesUntilSpaceIsFree(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	require.NoError(t, os.MkdirAll(s.data, 0o700))
-	if err := syscall.Mount("tmpfs", s.data, "tmpfs", 0, "size=1500k"); err != nil {
+	if err := syscall.Mount("tmpfs", s.data, "tmpfs", 0, "size=1500k,mode=700"); err != nil {
 		without(t, "permission to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(s.data, syscall.MNT_DETACH) })

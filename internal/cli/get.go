@@ -34,7 +34,7 @@ func getVerb(a *app) *cobra.Command {
 			"drover get deployments --project shop --limit 5 -o json\n" +
 			"drover get machines -w",
 		run: func(ctx context.Context, args []string) error {
-			k, err := findKind(args[0], anyKind)
+			k, args, err := findNamed(args)
 			if err != nil {
 				return err
 			}
@@ -42,7 +42,7 @@ func getVerb(a *app) *cobra.Command {
 				return usage("--limit cannot be combined with a name: it limits a list")
 			}
 			if len(args) == 2 {
-				return a.getOne(ctx, k, id(args[1]), project, at, watch)
+				return a.getOne(ctx, k, args[1], project, at, watch)
 			}
 			if at != "" {
 				return usage("--at needs a name: it shows one resource as it was")
@@ -67,8 +67,8 @@ func getVerb(a *app) *cobra.Command {
 			})
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "list only resources of this `PROJECT`")
-	cmd.Flags().StringVar(&environment, "environment", "", "list only resources of this `ENVIRONMENT`")
+	cmd.Flags().StringVarP(&project, "project", "p", "", "list only resources of this `PROJECT`")
+	cmd.Flags().StringVarP(&environment, "environment", "e", "", "list only resources of this `ENVIRONMENT`")
 	cmd.Flags().StringVar(&role, "role", "", "list only machines with this `ROLE`")
 	cmd.Flags().StringVar(&state, "state", "",
 		"list only resources in this `STATE`, such as online, behind or held for machines, running or failed for "+

@@ -93,6 +93,19 @@ func findKind(word string, accepted func(kind) bool) (kind, error) {
 	return kind{}, f
 }
 
+// findNamed returns the kind in the arguments KIND and NAME, with the arguments. NAME may begin with the kind, and both may
+// be one argument, as -o name prints them: machine/web-01.
+func findNamed(args []string) (kind, []string, error) {
+	if before, name, found := strings.Cut(args[0], "/"); found && len(args) == 1 {
+		args = []string{before, name}
+	}
+	k, err := findKind(args[0], anyKind)
+	if err == nil && len(args) == 2 {
+		args = []string{args[0], strings.TrimPrefix(args[1], k.name+"/")}
+	}
+	return k, args, err
+}
+
 // path returns the API path of one resource. A resource in a project is named PROJECT/NAME, or NAME with --project.
 func (k kind) path(name, project string) (string, error) {
 	if !k.inProject {

@@ -79,7 +79,7 @@ func logAcceptVerb(a *app) *cobra.Command {
 			return a.wrote(written, "the restored log is accepted")
 		},
 	}.command()
-	cmd.Flags().StringVar(&what.Machine, "machine", "", "accept only what the agent of this `MACHINE` remembers")
+	cmd.Flags().StringVarP(&what.Machine, "machine", "m", "", "accept only what the agent of this `MACHINE` remembers")
 	cmd.Flags().StringSliceVar(&what.Except, "except", nil, "leave this `MACHINE` doubted; repeatable")
 	cmd.MarkFlagsMutuallyExclusive("machine", "except")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")

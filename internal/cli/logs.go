@@ -38,7 +38,11 @@ func logsVerb(a *app) *cobra.Command {
 			if len(args) == 2 {
 				machine = args[1]
 			}
-			return a.logs(ctx, id(args[0]), machine, follow)
+			deployment, err := a.deployment(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.logs(ctx, deployment, machine, follow)
 		},
 	}.command()
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing until the deployment has ended")

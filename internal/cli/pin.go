@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ func pinVerb(a *app) *cobra.Command {
 				"project "+args[0]+" is pinned to "+args[1]+" in "+environment)
 		},
 	}.command()
-	cmd.Flags().StringVar(&environment, "in", "", "`ENVIRONMENT` to pin")
+	environmentFlag(cmd, &environment, "in", "`ENVIRONMENT` to pin")
 	l.flags(cmd)
 	yes.flag(cmd)
 	return cmd
@@ -60,7 +61,7 @@ func unpinVerb(a *app) *cobra.Command {
 			return a.wrote(written, "the pin of "+args[0]+" in "+environment+" is lifted")
 		},
 	}.command()
-	cmd.Flags().StringVar(&environment, "in", "", "`ENVIRONMENT` of the pin")
+	environmentFlag(cmd, &environment, "in", "`ENVIRONMENT` of the pin")
 	yes.flag(cmd)
 	return cmd
 }
@@ -70,11 +71,15 @@ func holdVerb(a *app) *cobra.Command {
 	l := &lifetimeFlags{}
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project or machine does not exist"}),
-		use:   "hold MACHINE --project P", short: "Keep the current release on a machine",
+		use:   "hold MACHINE", short: "Keep the current release on a machine",
 		long: "Hold a machine: automation and deployments to the whole environment leave the project on this\n" +
 			"machine unchanged until the hold is lifted or expires.",
 		example: `drover hold web-01 --project shop --for 2h --reason "looking at a leak"`,
 		run: func(ctx context.Context, args []string) error {
+			project, err := a.onlyProject(ctx, project)
+			if err != nil {
+				return err
+			}
 			body, err := l.body(map[string]any{"project": project, "machine": args[0]})
 			if err != nil {
 				return err
@@ -86,9 +91,24 @@ func holdVerb(a *app) *cobra.Command {
 			return a.postPrinting(ctx, nil, client.Path("holds"), body, "machine "+args[0]+" is held for "+project+replaced)
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` to hold on the machine")
+	cmd.Flags().StringVarP(&project, "project", "p", "", "`PROJECT` to hold on the machine; default: the only project")
 	l.flags(cmd)
 	return cmd
+}
+
+// onlyProject returns the project that a person named, or the only one that exists.
+func (a *app) onlyProject(ctx context.Context, named string) (string, error) {
+	if named != "" {
+		return strings.TrimPrefix(named, "project/"), nil
+	}
+	var list explain.List[explain.Project]
+	if err := a.read(ctx, client.Path("projects"), url.Values{"limit": {"2"}}, &list); err != nil {
+		return "", err
+	}
+	if len(list.Items) != 1 || list.Next != "" {
+		return "", usage("name a project with --project, because there is not exactly one")
+	}
+	return list.Items[0].Name, nil
 }
 
 // holdBefore describes the hold of a person that another one replaces; empty without one.
@@ -126,11 +146,15 @@ func unholdVerb(a *app) *cobra.Command {
 	yes := &consent{app: a}
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project or machine does not exist, or there is no such hold"}),
-		use:   "unhold MACHINE --project P", short: "Lift holds",
+		use:   "unhold MACHINE", short: "Lift holds",
 		long: "Lift all holds of a project on a machine, or with --kind one of them. If another release is wanted,\n" +
 			"automation can deploy it from the next tick on. `drover why MACHINE` shows the holds." + consentHelp,
 		example: "drover unhold web-01 --project shop\ndrover unhold web-01 --project shop --kind manual",
 		run: func(ctx context.Context, args []string) error {
+			project, err := a.onlyProject(ctx, project)
+			if err != nil {
+				return err
+			}
 			path, what := client.Path("holds", project, args[0]), "the hold of "
 			if kind != "" {
 				path, what = path+"?kind="+url.QueryEscape(kind), "the "+kind+" hold of "
@@ -145,7 +169,7 @@ func unholdVerb(a *app) *cobra.Command {
 			return a.wrote(written, what+project+" on "+args[0]+" is lifted")
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the hold")
+	cmd.Flags().StringVarP(&project, "project", "p", "", "`PROJECT` of the hold; default: the only project")
 	cmd.Flags().StringVar(&kind, "kind", "", "lift only the hold of this `KIND`: manual, unproven, narrowed,\n"+
 		"failed-rollout, excluded or cancelled")
 	yes.flag(cmd)

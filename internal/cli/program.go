@@ -104,6 +104,8 @@ func (a *app) root() *cobra.Command {
 			"&& drover deploy shop 1.0 --to production\ndrover get machines\ndrover why web-01"),
 		Args: cobra.ArbitraryArgs, RunE: group,
 	}
+	root.Version = Version()
+	root.SetVersionTemplate("drover {{.Version}}\n")
 	groupExits.annotate(root)
 	flags := root.PersistentFlags()
 	flags.StringSliceVar(&a.servers, "server", nil,
@@ -134,9 +136,20 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	root.SetHelpCommandGroupID("operate")
+	acceptBareNames(root)
 	root.InitDefaultHelpCmd() // so that complete finds it
 	a.complete(root)
 	return root
+}
+
+// acceptBareNames makes the commands below cmd accept names with their kind.
+func acceptBareNames(cmd *cobra.Command) {
+	for _, child := range cmd.Commands() {
+		acceptBareNames(child)
+		if run := child.RunE; run != nil && !child.HasSubCommands() {
+			child.RunE = func(cmd *cobra.Command, args []string) error { return run(cmd, bareNames(cmd, args)) }
+		}
+	}
 }
 
 // commandGroups lists the commands in the order of the help.
@@ -190,7 +203,31 @@ func group(cmd *cobra.Command, args []string) error {
 	if best := strictyaml.Nearest(args[0], known); best != "" {
 		f.hint = "did you mean " + quoted(best) + "?"
 	}
+	if hint := otherVerbs[args[0]]; hint != "" && !cmd.HasParent() {
+		f.hint = hint
+	}
 	return f
+}
+
+// otherVerbs are commands that other tools have, with what does the same here.
+var otherVerbs = map[string]string{
+	"ps":      "`drover get machines` lists machines, and `drover status` what they run",
+	"ls":      "`drover get KIND` lists resources, and `drover status` shows what runs",
+	"list":    "`drover get KIND` lists resources, and `drover status` shows what runs",
+	"show":    "`drover describe KIND NAME` shows one resource",
+	"create":  "`drover apply -f FILE` creates resources, and `drover release create` a release",
+	"add":     "`drover apply -f FILE` creates resources, and `drover token create --join` lets a machine join",
+	"edit":    "change the file and run `drover apply -f FILE`; `drover get KIND NAME -o yaml` prints one",
+	"update":  "change the file and run `drover apply -f FILE`",
+	"rm":      "`drover delete KIND NAME` deletes a resource",
+	"remove":  "`drover delete KIND NAME` deletes a resource",
+	"plan":    "`drover diff -f FILE` shows what `drover apply` would change",
+	"log":     "`drover logs DEPLOYMENT` prints the output of steps, and `drover events` the event log",
+	"history": "`drover get deployments` lists deployments, and `drover events` everything that happened",
+	"stop":    "`drover cancel DEPLOYMENT` stops a deployment; --kill also stops its running steps",
+	"undo":    "`drover rollback PROJECT --to ENV` deploys the previous release",
+	"promote": "`drover deploy PROJECT VERSION --to ENV` deploys a release to another environment",
+	"upgrade": "`drover deploy PROJECT VERSION --to ENV` deploys a release",
 }
 
 // fill sets flags that were not given from the environment and the config file.
@@ -236,6 +273,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		cmd.Flags().VisitAll(func(flag *pflag.Flag) { names = append(names, "--"+flag.Name) })
 		if best := strictyaml.Nearest("--"+unknown.GetSpecifiedName(), names); best != "" {
 			f.hint = "did you mean " + quoted(best) + "?"
+		}
+		if unknown.GetSpecifiedName() == "dry-run" {
+			f.hint = "`drover diff` shows what `drover apply` would change"
 		}
 	}
 	return f

@@ -46,7 +46,7 @@ func rollbackVerb(a *app) *cobra.Command {
 		return a.deploy(cmd.Context(), w, client.Path("rollback"), body, args[0]+" is being rolled back in "+
 			body.Environment)
 	}
-	cmd.Flags().StringVar(&body.Environment, "to", "", "`ENVIRONMENT` to roll back")
+	environmentFlag(cmd, &body.Environment, "to", "`ENVIRONMENT` to roll back")
 	cmd.Flags().StringVar(&body.Release, "to-release", "", "deploy this `VERSION`; default: the previous release")
 	cmd.Flags().Var(&parallel, "max-parallel",
 		"maximum `NUMBER` or percentage of machines at once, such as 5 or 25%; 0: no limit; default: the setting of the project")
@@ -73,8 +73,12 @@ func acceptVerb(a *app) *cobra.Command {
 			"environment that succeeded was queued later, that one decides." + consentHelp,
 		example: "drover accept 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --reason \"the 3 old kernels are replaced today\"",
 		run: func(ctx context.Context, args []string) error {
-			return a.postPrinting(ctx, yes, client.Path("deployments", id(args[0]), "accept"), body,
-				"deployment "+id(args[0])+" is accepted: its release is the wanted one")
+			deployment, err := a.deployment(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.postPrinting(ctx, yes, client.Path("deployments", deployment, "accept"), body,
+				"deployment "+deployment+" is accepted: its release is the wanted one")
 		},
 	}.command()
 	cmd.Flags().StringVar(&body.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
@@ -108,7 +112,7 @@ func retryVerb(a *app) *cobra.Command {
 			"drover retry 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --failed --wait",
 		run: func(ctx context.Context, args []string) error { return a.retry(ctx, w, r, args[0]) },
 	}.command()
-	cmd.Flags().StringVar(&r.project, "project", "", "`PROJECT` to deploy to the machine")
+	cmd.Flags().StringVarP(&r.project, "project", "p", "", "`PROJECT` to deploy to the machine")
 	cmd.Flags().BoolVar(&r.failed, "failed", false, "retry the machines on which the deployment failed or was lost")
 	cmd.Flags().BoolVar(&r.skipped, "skipped", false, "retry the machines on which the deployment did not start")
 	cmd.MarkFlagsMutuallyExclusive("project", "failed")
@@ -122,7 +126,12 @@ func (a *app) retry(ctx context.Context, w *waiter, r retryFlags, name string) e
 	switch {
 	case r.failed || r.skipped:
 		body := map[string]bool{"failed": r.failed, "skipped": r.skipped}
-		return a.deploy(ctx, w, client.Path("deployments", id(name), "retry"), body, "deployment "+id(name)+" is being retried")
+		deployment, err := a.deployment(ctx, name)
+		if err != nil {
+			return err
+		}
+		return a.deploy(ctx, w, client.Path("deployments", deployment, "retry"), body,
+			"deployment "+deployment+" is being retried")
 	case r.project == "":
 		return usage("`drover retry` requires --project P for a machine, and --failed or --skipped for a deployment; " +
 			"see `drover retry --help`")

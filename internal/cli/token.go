@@ -113,7 +113,7 @@ func (w *tokenRequest) flags(cmd *cobra.Command, f *tokenFlags) {
 		"limit the permission, or the agents that join, to this `ENVIRONMENT`; repeatable; default: all\nenvironments; for a join token the only one that exists")
 	flags.StringSliceVar(&w.Roles, "role", nil, "let agents join only with this `ROLE`; repeatable")
 	flags.BoolVar(&w.AnyEnvironment, "any-environment", false, "let agents join any environment")
-	flags.StringVar(&w.Machine, "machine", "",
+	flags.StringVarP(&w.Machine, "machine", "m", "",
 		"let only machine `NAME` join; another instance can then take its name while it is offline")
 	flags.StringVar(&w.Policy, "policy", "",
 		"machine policy `NAME` of each new machine that joins, whatever its agent asks for")

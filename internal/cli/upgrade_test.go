@@ -30,7 +30,7 @@ func (s *fixture) whys(at string) (all []explain.Why) {
 		require.NoError(s.t, json.Unmarshal([]byte(s.ok("why", machine, "--at", at, "-o", "json")), &list))
 		require.NotEmpty(s.t, list.Items)
 		for _, w := range list.Items {
-			w.Sentence, w.History = "", nil
+			w.Sentence, w.Consequence, w.History = "", "", nil
 			all = append(all, w)
 		}
 	}

@@ -39,7 +39,7 @@ func variablesVerb(a *app) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().StringVarP(&environment, "environment", "e", "", "`ENVIRONMENT` of the machine")
-	cmd.Flags().StringVar(&machine, "machine", "", "use the environment and the roles of this `MACHINE`")
+	cmd.Flags().StringVarP(&machine, "machine", "m", "", "use the environment and the roles of this `MACHINE`")
 	cmd.Flags().StringSliceVar(&roles, "role", nil, "`ROLE` of the machine; repeatable")
 	cmd.Flags().StringVar(&release, "release", "", "show the values of this `VERSION`; default: the settings of the project")
 	return cmd

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/droverhq/drover/explain"
 )
@@ -67,6 +68,33 @@ func checkArgs(cmd *cobra.Command, arguments string, args []string) error {
 		return usage("`%s` needs -%s; see `%s --help`", path, strings.TrimSpace(required), path)
 	}
 	return nil
+}
+
+// environmentFlag adds the flag --environment. The preposition is another name for it, which reads well in a command:
+// `deploy shop 1.0 --to production`.
+func environmentFlag(cmd *cobra.Command, value *string, preposition, help string) {
+	flags := cmd.Flags()
+	flags.StringVarP(value, "environment", "e", "", help+"; --"+preposition+" is the same")
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == preposition {
+			name = "environment"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// bareNames removes the kind from arguments that name resources: what `-o name` prints, such as machine/web-01, is accepted
+// back. The usage line says which kinds an argument can have: MACHINE or MACHINE|DEPLOYMENT.
+func bareNames(cmd *cobra.Command, args []string) []string {
+	_, usage, _ := strings.Cut(cmd.Use, " ")
+	words := strings.Fields(usage)
+	args = slices.Clone(args)
+	for i := range args {
+		for kind := range strings.SplitSeq(strings.Trim(words[min(i, len(words)-1)], "[]…"), "|") {
+			args[i] = strings.TrimPrefix(args[i], strings.ToLower(kind)+"/")
+		}
+	}
+	return args
 }
 
 // flagGiven reports whether a flag was given. The flag is written without its first dash: "f" for -f, "-flag" for

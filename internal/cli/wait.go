@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/droverhq/drover/api/client"
@@ -267,8 +268,17 @@ func failuresText(d explain.Deployment) string {
 	return fmt.Sprintf(" with %s (maxFailures %s)", plural(d.Failures, "failure"), d.MaxFailures)
 }
 
-// id removes the prefix that -o name prints before the id of a deployment.
-func id(text string) string { return strings.TrimPrefix(text, "deployment/") }
+// deployment returns the id of a deployment that a person named by its id or by the beginning of it. The server decides
+// whether only one deployment begins so.
+func (a *app) deployment(ctx context.Context, text string) (string, error) {
+	text = strings.TrimPrefix(text, "deployment/") // -o name prints it
+	if _, err := uuid.Parse(text); err == nil {
+		return text, nil
+	}
+	var d explain.Deployment
+	err := a.read(ctx, client.Path("deployments", text), nil, &d)
+	return d.ID, err
+}
 
 // countByState returns the number of machines in each state, such as "2 succeeded, 1 failed".
 func countByState(d explain.Deployment) string {

@@ -45,7 +45,7 @@ func whyVerb(a *app) *cobra.Command {
 			return a.printWhy(list.Items)
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "",
+	cmd.Flags().StringVarP(&project, "project", "p", "",
 		"explain only this `PROJECT`; default: all projects that include the machine")
 	cmd.Flags().Var(&at, "at",
 		"explain the state at this `POSITION`, at a time such as 2026-03-01T09:00:30Z, or 10m for ten minutes ago; default: now")
