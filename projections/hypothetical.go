@@ -14,6 +14,10 @@ func (v *View) IfUnheld(p *Project, m *Machine) *Machine {
 	if i := changed.Installed[p.Name]; i != nil {
 		i.Holds = nil
 	}
+	// A hold keeps a candidate that a success has settled meanwhile. It is closed when the hold ends.
+	changed.candidates = slices.DeleteFunc(changed.candidates, func(c *Candidate) bool {
+		return c.Project == p && v.settled(p, changed, c)
+	})
 	return changed
 }
 
