@@ -132,7 +132,7 @@ func realisticSamples() []Event {
 		HoldSet{"web-01", number(3), "1.4.3", true, &at, "noisy disk", ann}, HoldLifted{"web-01", ManualHold, Expired, ann},
 		PartClaimed{"shop", number(2), number(3)},
 		PartEnded{"shop", PartFailed, StepFailed, "install", 3, "exit status 3", number(2)},
-		PartVerified{"shop", PartFailed, MachineIsUnhealthy},
+		PartVerified{"shop", PartFailed, MachineIsUnhealthy, number(9)},
 		EnvironmentDefined{ann}, EnvironmentDeleted{ann}, PolicyDefined{policy, ann}, PolicyDeleted{ann},
 		TokenCreated{
 			TokenSettings{Join: true, Scope: DeployScope, Permission: Deployer, Name: "laptop", Person: "p-1", Uses: 3,

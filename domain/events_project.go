@@ -211,6 +211,9 @@ type (
 		Project string     `json:"project"`
 		State   PartState  `json:"state"` // succeeded, failed or lost
 		Reason  PartReason `json:"reason,omitempty"`
+		// Steady is the event since which the machine has been healthy, as the server that decided a success saw it. The
+		// success is void if the machine was not healthy in between. Zero: an older drover decided.
+		Steady ID `json:"steady,omitzero"`
 	}
 )
 

@@ -108,6 +108,8 @@ type Part struct {
 	// Steady is the position since which the machine has been online and not unhealthy while the part is verified; 0
 	// while it is not.
 	Steady eventlog.Position
+	// SteadyFrom is the event at Steady; zero while Steady is 0.
+	SteadyFrom domain.ID
 	// Broken is why the verification has failed. A server records that next.
 	Broken domain.PartReason
 	// Kill is who asked the machine's agent to stop the claimed part; nil if nobody did.

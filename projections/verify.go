@@ -46,7 +46,8 @@ func (p *Part) overtaken() domain.PartReason {
 // verified folds the end of a verification that a server decided. A success is void if the machine has become unhealthy,
 // has gone offline or has lost its state before: its server had not read that yet, and decides again.
 func (v *View) verified(part *Part, e domain.PartVerified, f Fact) {
-	void := e.State == domain.PartSucceeded && (part.Broken != "" || part.Forgotten(v.MachineOf(part)))
+	interrupted := !e.Steady.IsZero() && e.Steady != part.SteadyFrom // between the decision and this event
+	void := e.State == domain.PartSucceeded && (part.Broken != "" || interrupted || part.Forgotten(v.MachineOf(part)))
 	if part.State == domain.PartVerifying && !void {
 		v.endVerification(part, e.State, e.Reason, f)
 	}
@@ -94,9 +95,9 @@ func (v *View) observePart(part *Part, m *Machine, f Fact) {
 	}
 	switch {
 	case !v.steady(m):
-		part.Steady = 0
+		part.Steady, part.SteadyFrom = 0, domain.ID{}
 	case part.Steady == 0:
-		part.Steady = f.Position
+		part.Steady, part.SteadyFrom = f.Position, f.id()
 	}
 }
 

@@ -444,3 +444,19 @@ func TestSnapshotKeepsAVerification(t *testing.T) {
 	require.Equal(t, h.Deployments[d].Parts["web-01"].State, v.Deployments[d].Parts["web-01"].State)
 	require.Equal(t, domain.PartFailed, v.Deployments[d].Parts["web-01"].State)
 }
+
+// A server decides that the machine stayed healthy, and is frozen before it writes that.
+func TestSuccessThatWasDecidedBeforeTheAgentDisconnectedIsVoid(t *testing.T) {
+	h, d := verifying(t)
+	part, m := h.Deployments[d].Parts["web-01"], h.Machines["web-01"]
+	verified := domain.PartVerified{Project: "shop", State: domain.PartSucceeded, Steady: part.SteadyFrom}
+	h.Add("machine/web-01", domain.MachineWentOffline{Connect: m.Connect, Reason: "said-goodbye"})
+	h.Add(domain.PartStream(d, "web-01"), verified)
+	require.Equal(t, domain.PartVerifying, part.State, "it is not connected")
+	h.Add("machine/web-01", domain.MachineCameOnline{Session: m.Session, Instance: m.Instance})
+	h.Add(domain.PartStream(d, "web-01"), verified)
+	require.Equal(t, domain.PartVerifying, part.State, "it has been healthy for a moment only")
+	verified.Steady = part.SteadyFrom
+	h.Add(domain.PartStream(d, "web-01"), verified)
+	require.Equal(t, domain.PartSucceeded, part.State)
+}

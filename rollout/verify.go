@@ -28,7 +28,9 @@ func verified(v *projections.View, part *projections.Part, now Measured) (e doma
 	case !m.Online && now.Age(m.Offline) > grace(v, m):
 		e.State, e.Reason = domain.PartFailed, domain.MachineIsOffline
 	case m.Online:
-		e.State, e.Reason = observed(v, part, m, now)
+		if e.State, e.Reason = observed(v, part, m, now); e.State == domain.PartSucceeded {
+			e.Steady = part.SteadyFrom
+		}
 	}
 	return e, e.State != ""
 }

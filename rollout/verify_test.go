@@ -22,9 +22,13 @@ func verify(d domain.DeploymentQueued) domain.DeploymentQueued {
 }
 
 // verified returns the decision to end a verification.
-func verified(d domain.ID, machine string, state domain.PartState, reason domain.PartReason) domain.Decision {
+func (f *fleet) verified(d domain.ID, machine string, state domain.PartState, reason domain.PartReason) domain.Decision {
+	e := domain.PartVerified{Project: "shop", State: state, Reason: reason}
+	if state == domain.PartSucceeded {
+		e.Steady = f.Deployments[d].Parts[machine].SteadyFrom
+	}
 	return domain.Decision{Kind: "verify-part", Stream: domain.PartStream(d, machine), Causes: []domain.ID{d},
-		Events: []domain.Event{domain.PartVerified{Project: "shop", State: state, Reason: reason}}}
+		Events: []domain.Event{e}}
 }
 
 // verifying returns a fleet with a part of web-01 that its agent has ended with a success.
@@ -117,7 +121,7 @@ func TestVerificationEndsWithTheFirstOfItsConditions(t *testing.T) {
 				require.Empty(t, f.decide())
 				happens(f)
 			}
-			require.Equal(t, []domain.Decision{verified(d, "web-01", c.state, c.reason)}, f.decide())
+			require.Equal(t, []domain.Decision{f.verified(d, "web-01", c.state, c.reason)}, f.decide())
 			require.True(t, rollout.Due(f.View, f.Deployments[d].Parts["web-01"], f.measured()))
 		})
 	}
@@ -132,7 +136,7 @@ func TestVerificationTimeRunsUpToTheLastContact(t *testing.T) {
 	f.Wait(time.Minute)
 	require.Empty(t, f.decide(), "nothing was heard since the success")
 	f.silence = 0
-	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartSucceeded, "")}, f.decide())
+	require.Equal(t, []domain.Decision{f.verified(d, "web-01", domain.PartSucceeded, "")}, f.decide())
 }
 
 func TestOnlyTheServerOfTheSessionDecidesThatAMachineStayedHealthy(t *testing.T) {
@@ -150,13 +154,13 @@ func TestOnlyTheServerOfTheSessionDecidesThatAMachineStayedHealthy(t *testing.T)
 	f.silence = 0
 	require.Empty(t, f.decide(), "its agent has not been heard from in this session")
 	f.Wait(1)
-	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartSucceeded, "")}, f.decide(), "it keeps its time")
+	require.Equal(t, []domain.Decision{f.verified(d, "web-01", domain.PartSucceeded, "")}, f.decide(), "it keeps its time")
 	f.server = domain.ID{7: 8}
 	f.Add("machine/web-01", domain.MachineWentOffline{Connect: m.Connect, Reason: domain.ServerGone})
 	f.Wait(grace)
 	require.Empty(t, f.decide(), "its agent may reach another server")
 	f.Wait(1)
-	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartFailed, domain.MachineIsOffline)}, f.decide(),
+	require.Equal(t, []domain.Decision{f.verified(d, "web-01", domain.PartFailed, domain.MachineIsOffline)}, f.decide(),
 		"any server decides a failure")
 }
 
@@ -179,7 +183,7 @@ func TestAgentThatReturnsAgainAndAgainDoesNotKeepTheSlot(t *testing.T) {
 	left, _ := rollout.TimeLeft(f.View, f.Deployments[d].Parts["web-01"], f.measured())
 	require.Zero(t, left)
 	f.Wait(1)
-	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartFailed, domain.MachineIsOffline)}, f.decide())
+	require.Equal(t, []domain.Decision{f.verified(d, "web-01", domain.PartFailed, domain.MachineIsOffline)}, f.decide())
 }
 
 func TestUnhealthyMachineWhoseAgentReturnsAgainAndAgainDoesNotKeepTheSlot(t *testing.T) {
@@ -197,7 +201,7 @@ func TestUnhealthyMachineWhoseAgentReturnsAgainAndAgainDoesNotKeepTheSlot(t *tes
 	}
 	require.Empty(t, f.decide())
 	f.Wait(1)
-	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartFailed, domain.MachineIsUnhealthy)}, f.decide())
+	require.Equal(t, []domain.Decision{f.verified(d, "web-01", domain.PartFailed, domain.MachineIsUnhealthy)}, f.decide())
 }
 
 func TestVerificationKeepsItsSlotAndDecidesTheDeployment(t *testing.T) {
@@ -211,7 +215,7 @@ func TestVerificationKeepsItsSlotAndDecidesTheDeployment(t *testing.T) {
 	f.Add("project/shop", f.decide()[0].Events...)
 	f.run(d, domain.PartSucceeded, "web-02")
 	f.Disconnect("web-02")
-	require.Equal(t, []domain.Decision{verified(d, "web-02", domain.PartFailed, domain.MachineIsOffline)}, f.decide())
+	require.Equal(t, []domain.Decision{f.verified(d, "web-02", domain.PartFailed, domain.MachineIsOffline)}, f.decide())
 	f.Add(domain.PartStream(d, "web-02"), f.decide()[0].Events...)
 	f.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Reason: domain.TooManyFailures})
 	require.Equal(t, []domain.Decision{finished(d, domain.DeploymentFailed, "parts-failed")}, f.decide())

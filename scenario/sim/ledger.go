@@ -15,6 +15,7 @@ import (
 type ledger struct {
 	cluster *cluster
 	at      eventlog.Position
+	id      domain.ID // of the current event
 	watch   watch
 	// checked contains the policies with a health check; checkedAt is the position of the last change of a policy.
 	checked   map[string]bool
@@ -165,7 +166,7 @@ func (l *ledger) heldHere(a *projectState, h *machineState) bool {
 
 // apply reads one event.
 func (l *ledger) apply(rec eventlog.Recorded) {
-	l.at, l.origin = rec.Position, l.cluster.origins[rec.ID]
+	l.at, l.id, l.origin = rec.Position, domain.ID(rec.ID), l.cluster.origins[rec.ID]
 	fact, err := domain.Decode(rec.Type, rec.Data)
 	if err != nil {
 		l.aside[rec.Stream]++

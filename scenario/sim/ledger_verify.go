@@ -10,8 +10,10 @@ import (
 // verification is what the ledger knows about a part whose machine must stay healthy (law 28).
 type verification struct {
 	// steady is set while the machine is online and not unhealthy, since the time since.
+	// from is the event since which that is so.
 	steady bool
 	since  time.Duration
+	from   domain.ID
 	// broken is set once the machine became unhealthy or nothing was heard from it.
 	broken bool
 }
@@ -68,14 +70,16 @@ func (l *ledger) observeOne(s *partState, fact domain.Event) {
 	}
 	steady := h.Online && h.Health != domain.Unhealthy && (!l.checked[h.Policy] || h.Health != domain.HealthUnknown)
 	if steady && !watch.steady {
-		watch.since = l.cluster.now
+		watch.since, watch.from = l.cluster.now, l.id
 	}
 	watch.steady = steady
 }
 
-// applyVerified records the end of a verification that a server decided. Only a success that follows a break is void.
+// applyVerified records the end of a verification that a server decided. A success is void if it follows a break, or if the
+// machine was not steady all the time since the server decided.
 func (l *ledger) applyVerified(s *partState, e domain.PartVerified) {
-	if !s.verifying() || s.watch.broken && e.State == domain.PartSucceeded {
+	void := func() bool { return s.watch.broken || !s.watch.steady || s.watch.from != e.Steady }
+	if !s.verifying() || e.State == domain.PartSucceeded && void() {
 		return
 	}
 	if e.State == domain.PartSucceeded {
