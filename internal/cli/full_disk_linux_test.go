@@ -18,7 +18,7 @@ func TestServerWithFullDiskRefusesWritesUntilSpaceIsFree(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	require.NoError(t, os.MkdirAll(s.data, 0o700))
-	if err := syscall.Mount("tmpfs", s.data, "tmpfs", 0, "size=1500k,mode=700"); err != nil {
+	if err := syscall.Mount("tmpfs", s.data, "tmpfs", 0, "size=1500k"); err != nil {
 		without(t, "permission to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(s.data, syscall.MNT_DETACH) })
@@ -72,7 +72,7 @@ func TestAgentWithFullDiskReportsItUntilSpaceIsFree(t *testing.T) {
 	s := newFixture(t)
 	disk := filepath.Join(s.Folder, "web-01") // the agent's data folder
 	require.NoError(t, os.MkdirAll(disk, 0o700))
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
 		without(t, "permission to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })

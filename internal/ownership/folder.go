@@ -15,9 +15,13 @@ import (
 )
 
 // Check returns an error if other users than root can change a data folder, or the named entries of drover in it. Entries
-// that do not exist are skipped. The error says how to repair the folder.
+// that do not exist are skipped. The error says how to repair the folder. An empty folder of this user to which everybody can
+// add files, such as a tmpfs that was just mounted, is made private.
 func Check(folder string, entries ...string) error {
 	info, err := os.Stat(folder)
+	if err == nil && isShared(info) && ownerOf(info) == os.Geteuid() {
+		info, err = makePrivate(folder, info)
+	}
 	if err != nil {
 		return fmt.Errorf("check the data folder: %w", err)
 	}
@@ -44,6 +48,26 @@ func Check(folder string, entries ...string) error {
 	return nil
 }
 
+// isShared reports whether everybody can add files to a folder, but not replace those of others, as in /tmp.
+func isShared(info fs.FileInfo) bool {
+	return info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky != 0
+}
+
+// makePrivate takes the permissions of others away from an empty folder, and returns what it is then. It changes nothing if
+// the folder contains something: another program may use it.
+func makePrivate(folder string, info fs.FileInfo) (fs.FileInfo, error) {
+	if found, err := os.ReadDir(folder); err != nil || len(found) > 0 {
+		return info, err
+	}
+	if err := os.Chmod(folder, 0o700); err != nil {
+		return info, err
+	}
+	if found, err := os.ReadDir(folder); err != nil || len(found) > 0 { // somebody was faster: what is it?
+		return info, err
+	}
+	return os.Stat(folder)
+}
+
 // checkFolder checks the owner and the permissions of the folder itself.
 func checkFolder(path string, info fs.FileInfo) error {
 	if err := checkOwner(path, info); err != nil {
@@ -51,7 +75,7 @@ func checkFolder(path string, info fs.FileInfo) error {
 	}
 	mode := info.Mode().Perm()
 	switch {
-	case mode&0o002 != 0 && info.Mode()&fs.ModeSticky != 0: // others can add a link where drover is about to write
+	case isShared(info): // others can add a link where drover is about to write
 		return fmt.Errorf("every user of this machine can add files to %s (mode 1%03o); use a new folder in it, such as %s",
 			path, mode, filepath.Join(path, "drover"))
 	case mode&0o002 != 0:

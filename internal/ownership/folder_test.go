@@ -21,10 +21,13 @@ func TestFoldersThatOthersCanChangeAreRefused(t *testing.T) {
 		needsRoot  bool
 		makeInside func(folder string) error
 	}{
-		"private":                       {0o700, self, os.Getegid(), "", false, nil},
-		"readable by others":            {0o755, self, os.Getegid(), "", false, nil},
-		"writable by everybody":         {0o777, self, os.Getegid(), "every user of this machine can change", false, nil},
-		"like /tmp":                     {0o777 | fs.ModeSticky, self, os.Getegid(), "every user of this machine can add files to", false, nil},
+		"private":               {0o700, self, os.Getegid(), "", false, nil},
+		"readable by others":    {0o755, self, os.Getegid(), "", false, nil},
+		"writable by everybody": {0o777, self, os.Getegid(), "every user of this machine can change", false, nil},
+		"like /tmp": {0o777 | fs.ModeSticky, self, os.Getegid(), "every user of this machine can add files to", false,
+			func(folder string) error { return os.Mkdir(filepath.Join(folder, "of-somebody"), 0o700) }},
+		"like /tmp, of somebody else":   {0o777 | fs.ModeSticky, stranger, os.Getegid(), "belongs to user", true, nil},
+		"like a new tmpfs":              {0o777 | fs.ModeSticky, self, os.Getegid(), "", false, nil},
 		"sticky for another group":      {0o770 | fs.ModeSticky, self, stranger, "the members of group", true, nil},
 		"sticky and private":            {0o700 | fs.ModeSticky, self, os.Getegid(), "", false, nil},
 		"of somebody else":              {0o700, stranger, os.Getegid(), "belongs to user", true, nil},
