@@ -80,7 +80,7 @@ func (h *Hub) recordConditions(ctx context.Context, machine string, session doma
 // server does not know, but a program has most likely misspelled one.
 func (in ReportInput) checkConditions() error {
 	if len(in.Conditions) > 0 && in.Status != "online" {
-		return problem.Invalid("conditions belong to a report of online, not of %s", in.Status).
+		return problem.Invalid("conditions are allowed only with status online, not with %s", in.Status).
 			WithHint("send them with each report of online")
 	}
 	for _, c := range in.Conditions[:min(len(in.Conditions), maxConditions)] {

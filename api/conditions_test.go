@@ -83,7 +83,7 @@ func TestProgramOverHTTPStatesItsConditionsWithEachReportOfOnline(t *testing.T) 
 	require.Equal(t, client.Invalid, client.KindOf(err))
 	require.ErrorContains(t, err, `unknown condition "disk-ful"`)
 	require.ErrorContains(t, err, "use data-folder-missing disk-full journal-not-writable leftovers")
-	require.ErrorContains(t, report("healthy", full), "conditions belong to a report of online, not of healthy")
+	require.ErrorContains(t, report("healthy", full), "conditions are allowed only with status online, not with healthy")
 }
 
 func TestConditionsOfAProgramOverHTTPChangeAtABoundedRate(t *testing.T) {

@@ -17,9 +17,9 @@ type releaseInput struct {
 	Body    struct {
 		Version   string            `json:"version"`
 		Variables map[string]string `json:"variables,omitempty" doc:"Override the variables of the project for this release, in every environment."`
-		Notes     string            `json:"notes,omitempty" doc:"What has changed, for people."`
+		Notes     string            `json:"notes,omitempty" doc:"What changed, for people."`
 		Commit    string            `json:"commit,omitempty" doc:"The commit of the source."`
-		URL       string            `json:"url,omitempty" doc:"Where to read more."`
+		URL       string            `json:"url,omitempty" doc:"An address with more information."`
 	}
 }
 
@@ -37,7 +37,7 @@ type deployInput struct {
 		StopAfterFailures *int             `json:"stopAfterFailures,omitempty" doc:"Overrides the project's setting; 0: never."`
 		MaxFailures       *amount          `json:"maxFailures,omitempty" doc:"Overrides the project's setting: how many machines may fail."`
 		HealthyFor        *domain.Duration `json:"healthyFor,omitempty" doc:"Overrides the project's setting; 0s: no verification."`
-		Waves             []amount         `json:"waves,omitempty" doc:"Sizes of the waves; each counts the ones before it."`
+		Waves             []amount         `json:"waves,omitempty" doc:"Sizes of the waves; each includes the machines of the waves before it."`
 		WavePause         domain.Duration  `json:"wavePause,omitempty" doc:"Time between two waves."`
 		Reason            string           `json:"reason,omitempty"`
 	}
@@ -83,7 +83,7 @@ type restoreInput struct {
 
 // routeRetire registers what decides whether a release can be deployed.
 func (a *API) routeRetire() {
-	write(a, route(http.MethodPost, "/releases/{project}/{name}/retire", "Retire a release: nobody can deploy it",
+	write(a, route(http.MethodPost, "/releases/{project}/{name}/retire", "Make a release undeployable",
 		domain.DeployVerb), func(in *retireInput) string { return in.Key.Key },
 		func(_ context.Context, in *retireInput, by domain.Origin) (domain.Command, error) {
 			return domain.RetireRelease{Project: in.Project, Release: in.Name, Reason: in.Body.Reason, Origin: by}, nil
@@ -163,7 +163,7 @@ func (a *API) routeDeploy() {
 		domain.CancelVerb),
 		func(in *WriteNamed) string { return in.Key.Key }, cancel)
 	write(a, route(http.MethodPost, "/deployments/{name}/accept",
-		"Make the release of a deployment that did not succeed the wanted one", domain.DeployVerb),
+		"Accept a failed or cancelled deployment: its release becomes the wanted one", domain.DeployVerb),
 		func(in *acceptDeploymentInput) string { return in.Key.Key }, accept)
 	write(a, route(http.MethodPost, "/deployments/{name}/kill", "Cancel a deployment and stop its running parts",
 		domain.CancelVerb),

@@ -25,7 +25,7 @@ type reportInput struct {
 		Session    string             `json:"session,omitempty" doc:"The session that the report of online returned."`
 		Detail     string             `json:"detail,omitempty"`
 		Remembered *client.Remembered `json:"remembered,omitempty" doc:"What the agent remembers about its successes; only with online."`
-		Conditions []StatedCondition  `json:"conditions,omitempty" doc:"The problems of the machine, with status online: data-folder-missing, disk-full or journal-not-writable, with which the agent starts no parts, or leftovers. Each report of online states all of them."`
+		Conditions []StatedCondition  `json:"conditions,omitempty" doc:"The problems of the machine, only with status online. The kinds data-folder-missing, disk-full and journal-not-writable keep it from starting parts; leftovers does not. Each report of online states all of them."`
 		Clock      *time.Time         `json:"clock,omitempty" doc:"What the clock of the machine shows, with status online. Servers compare their clocks with it."`
 	}
 }

@@ -30,8 +30,8 @@ func (c AcceptDeployment) Decide(w World) ([]Event, *Rejection) {
 		return nil, conflict("the parts of deployment %s are no longer stored", c.Deployment).
 			hint("`drover deploy %s VERSION --to ENVIRONMENT --only-behind` deploys to the machines that lack a release", d.Project)
 	case d.Queued.Kind != EnvironmentWide:
-		return nil, conflict("deployment %s was not to the whole of %s", c.Deployment, d.Environment).
-			hint("only such a deployment can change which release is wanted")
+		return nil, conflict("deployment %s covered only some machines of %s", c.Deployment, d.Environment).
+			hint("only an environment-wide deployment can change the wanted release")
 	case d.Succeeded == 0:
 		return nil, conflict("no machine of deployment %s has succeeded", c.Deployment).
 			hint("deploy a release that works, or deploy this one again")
@@ -50,7 +50,7 @@ func (c AcceptDeployment) check(w World, d *DeploymentFacts) *Rejection {
 		return r
 	}
 	if open := p.openIn(d.Environment); open != nil {
-		return conflict("deployment %s of release %s to the whole of %s has not ended", open.Deployment, open.Release,
+		return conflict("environment-wide deployment %s of release %s to %s has not ended", open.Deployment, open.Release,
 			d.Environment).hint("wait for its end, or run `drover cancel %s` first", open.Deployment)
 	}
 	s := p.Environment(d.Environment)
@@ -59,7 +59,7 @@ func (c AcceptDeployment) check(w World, d *DeploymentFacts) *Rejection {
 	case at < 0:
 		return conflict("environment %s was deleted and created again after deployment %s", d.Environment, c.Deployment)
 	case good > at:
-		return conflict("deployment %s of release %s, which was queued later, decides what %s wants",
+		return conflict("the later deployment %s of release %s sets the wanted release of %s",
 			s.History[good].Deployment, s.History[good].Release, d.Environment).
 			hint("deploy release %s again to return to it", q.Release)
 	}

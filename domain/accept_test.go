@@ -50,9 +50,9 @@ func TestAcceptIsRefused(t *testing.T) {
 		"open":      {func(d *DeploymentFacts) { d.Ended = false }, nil, "has not ended"},
 		"succeeded": {func(d *DeploymentFacts) { d.State = DeploymentSucceeded }, nil, "succeeded, so there is nothing to accept"},
 		"pruned":    {func(d *DeploymentFacts) { d.Queued = nil }, nil, "no longer stored"},
-		"narrowed":  {func(d *DeploymentFacts) { d.Queued.Kind = Narrowed }, nil, "was not to the whole of production"},
+		"narrowed":  {func(d *DeploymentFacts) { d.Queued.Kind = Narrowed }, nil, "covered only some machines of production"},
 		"no proof":  {func(d *DeploymentFacts) { d.Succeeded = 0 }, nil, "no machine of deployment"},
-		"later":     {nil, later(DeploymentSucceeded), "which was queued later, decides what production wants"},
+		"later":     {nil, later(DeploymentSucceeded), "sets the wanted release of production"},
 		"rolling":   {nil, later(DeploymentQueuedState), "has not ended"},
 		"pinned":    {nil, func(w *testWorld) { w.do(SetPin{Project: "shop", Release: "1", Environment: "production"}) }, "is pinned to 1"},
 	} {

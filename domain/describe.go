@@ -144,7 +144,7 @@ var offlineReasonText = map[string]string{
 // partReasonText explains every PartReason. Each text can follow "skipped:" or "cannot be claimed:".
 var partReasonText = map[PartReason]string{
 	NotReleased:        "no slot under maxParallel was free",
-	NextWave:           "its wave had not started",
+	NextWave:           "its wave has not started",
 	PartHasEnded:       "the part had already ended",
 	AlreadyClaimed:     "the part was already claimed",
 	StreamSetAside:     "a stream of its machine or project is set aside",

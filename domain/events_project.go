@@ -118,7 +118,7 @@ type (
 	PartsReleased struct {
 		Deployment ID       `json:"deployment"`
 		Machines   []string `json:"machines"`
-		// Wave is the wave that starts with these parts, from 2; 0 if the present wave continues, and without waves.
+		// Wave is the wave that starts with these parts, from 2; 0 if the current wave continues, and without waves.
 		Wave int `json:"wave,omitempty"`
 	}
 	// PartsWithdrawn ends parts that are unclaimed at the position of the event.

@@ -298,7 +298,7 @@ func (c ApplyMachine) check(w World) *Rejection {
 			hint("apply the environment first")
 	}
 	if c.Policy != "" && w.Policy(c.Policy) == nil {
-		return notFound("machine %s: policy %.80q does not exist", c.Name, c.Policy).hint("apply the machine policy first, or leave the policy out")
+		return notFound("machine %s: policy %.80q does not exist", c.Name, c.Policy).hint("apply the machine policy first, or omit the policy")
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (s TokenSettings) checkPolicy(w World) *Rejection {
 	case s.Policy == "":
 		return nil
 	case !s.Join:
-		return invalid("only a join token can give machines a policy").hint("leave policy out")
+		return invalid("only a join token can give machines a policy").hint("omit the policy, or create a join token")
 	case w.Policy(s.Policy) == nil:
 		return policyNotFound(s.Policy)
 	}

@@ -41,7 +41,7 @@ func TestPolicyOfAJoinTokenBeatsThatOfTheAgent(t *testing.T) {
 		require.Equal(t, []string{c.policy, string(c.from), c.token}, []string{m.Policy, string(m.PolicyFrom), m.PolicyToken})
 	}
 	w.rejects(ApplyMachine{Name: "g", Environment: "production", Policy: "unknown", Instance: number(9)}, NotFound,
-		`policy "unknown" does not exist`, "leave the policy out")
+		`policy "unknown" does not exist`, "omit the policy")
 }
 
 func TestAgentCannotEscapeThePolicyOfItsTokenWithAnotherToken(t *testing.T) {

@@ -49,7 +49,7 @@ func (d ReleaseDetails) check() *Rejection {
 	switch {
 	case len(d.Notes) > MaxNotesBytes:
 		return invalid("the notes are %d bytes long", len(d.Notes)).
-			hint("use at most %d, and give the address of longer notes as the URL", MaxNotesBytes)
+			hint("use at most %d bytes, and give the address of longer notes as the URL", MaxNotesBytes)
 	case containsNUL(d.Notes) || !utf8.ValidString(d.Notes):
 		return invalid("the notes are not valid text").hint("use UTF-8 without NUL bytes")
 	case len(d.Commit) > MaxCommitBytes || !isWord(d.Commit):

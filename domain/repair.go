@@ -91,7 +91,7 @@ func (c RetryDeployment) check(w World, d *DeploymentFacts) *Rejection {
 		return r
 	}
 	if open := w.Project(d.Project).openIn(d.Environment); open != nil {
-		return conflict("deployment %s of release %s to the whole of %s has not ended", open.Deployment, open.Release,
+		return conflict("environment-wide deployment %s of release %s to %s has not ended", open.Deployment, open.Release,
 			d.Environment).hint("wait for its end, or run `drover cancel %s` first", open.Deployment)
 	}
 	return nil

@@ -112,7 +112,7 @@ func TestRetryOfADeploymentIsRefused(t *testing.T) {
 		"pruned":               {change: func(d *DeploymentFacts) { d.Queued = nil }, kind: Conflict, words: "no longer stored"},
 		"automatic":            {change: func(d *DeploymentFacts) { d.Queued.Kind = Automatic }, kind: Conflict, words: "is automatic"},
 		"project was deleted":  {change: func(d *DeploymentFacts) { d.Project = "gone" }, kind: NotFound, words: `project "gone"`},
-		"another release runs": {before: func(w *testWorld) { w.history("2") }, kind: Conflict, words: "of release 2 to the whole of"},
+		"another release runs": {before: func(w *testWorld) { w.history("2") }, kind: Conflict, words: "of release 2 to production has not ended"},
 		"another release is pinned": {before: func(w *testWorld) {
 			w.do(SetPin{Project: "shop", Release: "2", Environment: "production"})
 		}, kind: Conflict, words: "project shop is pinned to 2"},

@@ -49,7 +49,7 @@ func (a subject) ifEnabled() string {
 	if !a.m.Disabled {
 		return "" // the sentence proposes no command: the machine is offline
 	}
-	return fmt.Sprintf("Of project %s, `drover machine enable %s` makes due: ", a.p.Name, a.m.Name) +
+	return fmt.Sprintf("For project %s, `drover machine enable %s` makes due: ", a.p.Name, a.m.Name) +
 		a.dueIf(a.v.IfEnabled(a.p, a.m))
 }
 
@@ -63,7 +63,7 @@ func (a subject) dueIf(changed *projections.Machine) string {
 	case verdict.Kind == triggers.Deploy:
 		return effect.String()
 	case verdict.Reason == triggers.DeploymentRunning:
-		return "nothing before the open deployment has ended"
+		return "nothing until the open deployment has ended"
 	case verdict.Release == "":
 		return "nothing, because no release is wanted in " + a.m.Environment
 	case verdict.Reason == triggers.UpToDate:
@@ -117,7 +117,7 @@ func (a subject) ifRetried() string {
 
 func (a subject) ifDeployed() string {
 	if d := a.p.Rollout(a.m.Environment); d != nil {
-		return fmt.Sprintf("Deployment %s of release %s to %s is open already; its success makes that release the wanted one, "+
+		return fmt.Sprintf("Deployment %s of release %s to %s is already open; its success makes that release the wanted one, "+
 			"and another deployment would replace it", d.ID, d.Release, a.m.Environment)
 	}
 	count := 0
@@ -131,13 +131,13 @@ func (a subject) ifDeployed() string {
 }
 
 func (a subject) ifCleared() string {
-	return "`drover eventlog clear` loses what the event recorded; drover then decides here again, from the next tick on"
+	return "`drover eventlog clear` discards what the event recorded; from the next tick on, drover makes decisions here again"
 }
 
 func (a subject) ifAccepted() string {
 	if a.m.MemoryAccepted {
 		return ""
 	}
-	return fmt.Sprintf("`drover eventlog accept-restore --machine %s` ends the doubt; it holds the machine for each project "+
-		"whose last success the log has lost", a.m.Name)
+	return fmt.Sprintf("`drover eventlog accept-restore --machine %s` ends the doubt about the machine, and holds it for each "+
+		"project whose last success the log has lost", a.m.Name)
 }

@@ -118,7 +118,7 @@ func TestWhyProposesNoCommandWithoutItsConsequence(t *testing.T) {
 
 	l = projectionstest.OneMachine(t)
 	l.Add("machine/web-01", domain.MachineDisabled{})
-	require.Equal(t, "Of project shop, `drover machine enable web-01` makes due: shop on web-01: no known release → 1.0 "+
+	require.Equal(t, "For project shop, `drover machine enable web-01` makes due: shop on web-01: no known release → 1.0 "+
 		"at the next tick", of(l).Consequence)
 	l.Add("project/shop", domain.ProjectDisabled{})
 	require.Equal(t, "`drover project enable shop` makes due in production: nothing at the next tick", of(l).Consequence)
@@ -132,7 +132,7 @@ func TestWhyProposesNoCommandWithoutItsConsequence(t *testing.T) {
 	nothing := func() string { return WhyOf(l.View, old, "shop", "db-01", nil, nil).Consequence }
 	require.Contains(t, nothing(), "`drover deploy shop VERSION --to staging` deploys to 1 machine at once")
 	l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "staging", Release: "1.0"})
-	require.Contains(t, nothing(), "of release 1.0 to staging is open already")
+	require.Contains(t, nothing(), "of release 1.0 to staging is already open")
 
 	l = projectionstest.OneMachine(t)
 	for range 5 {

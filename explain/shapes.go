@@ -110,7 +110,7 @@ type Deployment struct {
 	MaxFailures *domain.Amount `json:"maxFailures,omitempty"`
 	// Accepted is who accepted the deployment although it did not succeed; nil if nobody did.
 	Accepted *Acceptance `json:"accepted,omitempty"`
-	// Wave is the present wave, or the last one that started; nil without waves.
+	// Wave is the current wave, or the last one that started; nil without waves.
 	Wave      *Wave               `json:"wave,omitempty"`
 	Machines  []DeploymentMachine `json:"machines"`
 	CreatedAt time.Time           `json:"createdAt"`
@@ -136,7 +136,7 @@ func (a Acceptance) String() string {
 type Wave struct {
 	Number int `json:"number"` // from 1
 	Of     int `json:"of"`
-	// Machines is how many machines have their turn by the end of this wave.
+	// Machines is the size of this wave. It includes the waves before it.
 	Machines int             `json:"machines"`
 	Sizes    domain.Waves    `json:"sizes"`
 	Pause    domain.Duration `json:"pause,omitempty"`

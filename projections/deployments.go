@@ -24,7 +24,7 @@ type Deployment struct {
 
 	Parts map[string]*Part `cbor:"-"`
 	Order []string         // machine names, sorted
-	// Wave is the present wave, from 1; 0 if the deployment has no waves.
+	// Wave is the current wave, from 1; 0 if the deployment has no waves.
 	Wave int
 
 	// Cancelled is set if a person, or the deletion of the project or environment, stopped the deployment. CancelledFor
@@ -200,7 +200,7 @@ func (d *Deployment) countsAsFailure(part *Part) bool {
 func (d *Deployment) Failures() int { return d.failures }
 
 // TooManyFailed reports whether so many parts failed that no further part may start, and why. With waves, a percentage is
-// one of the machines that have their turn by the end of the present wave: a bad release does not use up the failures that
+// one of the machines that have their turn by the end of the current wave: a bad release does not use up the failures that
 // the whole deployment may have.
 func (d *Deployment) TooManyFailed() (reason domain.PartReason, stopped bool) {
 	switch limit := d.Facts.MaxFailures; {

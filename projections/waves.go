@@ -11,18 +11,18 @@ import (
 type waves struct {
 	started   int               // released parts of all waves so far, except parts that ended unclaimed
 	open      int               // those of them that have not ended
-	failures  int               // parts of the present wave that count against a limit on failures
-	successes int               // parts of the present wave that succeeded
+	failures  int               // parts of the current wave that count against a limit on failures
+	successes int               // parts of the current wave that succeeded
 	lastEnd   eventlog.Position // the end of the part that ended last
 }
 
-// joins counts a part that was released in the present wave.
+// joins counts a part that was released in the current wave.
 func (w *waves) joins() {
 	w.started++
 	w.open++
 }
 
-// leaves counts the end of a released part. present means that it belongs to the present wave, and failed that it counts
+// leaves counts the end of a released part. present means that it belongs to the current wave, and failed that it counts
 // against a limit on failures.
 func (w *waves) leaves(part *Part, present, failed bool) {
 	w.open--
@@ -39,7 +39,7 @@ func (w *waves) leaves(part *Part, present, failed bool) {
 	}
 }
 
-// WaveSize returns how many machines have their turn by the end of the present wave. Without waves, all have it.
+// WaveSize returns how many machines have their turn by the end of the current wave. Without waves, all have it.
 func (d *Deployment) WaveSize() int {
 	if d.Wave == 0 {
 		return len(d.Order)
@@ -50,7 +50,7 @@ func (d *Deployment) WaveSize() int {
 // LastWave reports whether no wave follows the present one. It is true without waves.
 func (d *Deployment) LastWave() bool { return d.WaveSize() == len(d.Order) }
 
-// WaveSlots returns how many more parts may be released in the present wave.
+// WaveSlots returns how many more parts may be released in the current wave.
 func (d *Deployment) WaveSlots() int { return d.slotsInWave(d.Wave) }
 
 // NextWave returns the next wave that has machines, and how many parts may be released when it starts. In a small
@@ -69,13 +69,13 @@ func (d *Deployment) slotsInWave(wave int) int {
 	return max(0, d.Facts.Waves.SizeOf(wave, len(d.Order))-d.waves.started)
 }
 
-// WaveEnded reports whether each machine of the present wave has had its turn and another wave follows, and the position
+// WaveEnded reports whether each machine of the current wave has had its turn and another wave follows, and the position
 // since which that is so.
 func (d *Deployment) WaveEnded() (since eventlog.Position, ended bool) {
 	return d.waves.lastEnd, !d.LastWave() && d.waves.open == 0 && d.WaveSlots() == 0
 }
 
-// waveFailed reports whether the present wave has ended in such a way that no further wave may start. A limit on failures
+// waveFailed reports whether the current wave has ended in such a way that no further wave may start. A limit on failures
 // allows some, but nothing shows that the release works if none of the wave's parts succeeded.
 func (d *Deployment) waveFailed() bool {
 	_, ended := d.WaveEnded()

@@ -62,7 +62,7 @@ func diffVerb(a *app) *cobra.Command {
 		use:   "diff -f FILE|DIR|-", short: "Show what drover apply would change",
 		long: "Show what `drover apply` would change for the same files, field by field, and which deployments\n" +
 			"each change would make due, after the changes above it. If more than 8 resources change, show only\n" +
-			"which deployments become due in all. Nothing is written.",
+			"which deployments all changes together would make due. Nothing is written.",
 		example: "drover diff -f examples/shop",
 	}, true)
 }
@@ -193,7 +193,7 @@ func (a *app) printApplied(response applyResponse, dry bool) error {
 			each = true
 			a.printEffects("  ", *r.Effects)
 			if r.changesReleases() {
-				a.info("  the steps and variables of existing releases do not change; the next release gets these")
+				a.info("  existing releases keep their steps, variables and secrets; the next release gets the new ones")
 			}
 		}
 	}

@@ -121,8 +121,8 @@ func (a *app) warnTooOld(d explain.Deployment, k killRequest) {
 		}
 	}
 	if len(old) > 0 {
-		a.info("warning: %s of %s %s too old to stop a running part, which finishes as without --kill; upgrade %s, or "+
-			"end the processes of the part on the machine",
+		a.info("warning: %s of %s %s too old to stop a running part, so it will finish; upgrade %s, or "+
+			"end its processes on the machine",
 			pick(len(old) == 1, "the agent", "the agents"), someNames(old), pick(len(old) == 1, "is", "are"),
 			pick(len(old) == 1, "it", "them"))
 	}

@@ -23,7 +23,7 @@ func TestKillNamesTheMachinesWhoseAgentsCannotStop(t *testing.T) {
 	}
 	s := newFixture(t)
 	for flags, want := range map[string]string{
-		"":       "warning: the agents of web-01, web-03 are too old to stop a running part, which finishes as without --kill; upgrade them",
+		"":       "warning: the agents of web-01, web-03 are too old to stop a running part, so it will finish; upgrade them",
 		"web-01": "warning: the agent of web-01 is too old",
 		"web-02": "",
 	} {

@@ -49,8 +49,8 @@ func deployVerb(a *app) *cobra.Command {
 			"deploy only to these machines, or to the machines with one of these roles, and hold them at the\n" +
 			"release unless it is the wanted one.\n\n" +
 			"With --waves, begin with a few machines. The next wave starts when all machines of the one before it\n" +
-			"have finished, have stayed healthy for --healthy-for, and --pause has passed. It does not start if\n" +
-			"more of them failed than --max-failures allows, or if any failed and there is no such limit.\n\n" +
+			"have finished and stayed healthy for --healthy-for, and --pause has passed. It does not start if more\n" +
+			"machines failed than --max-failures allows, if all failed, or, without that limit, if any failed.\n\n" +
 			"If none of the machines can take a release now, the command warns before it writes anything. On\n" +
 			"a terminal, it also asks for confirmation unless --yes is given. Any answer other than y or yes\n" +
 			"deploys nothing and ends with exit code 1.",
@@ -101,8 +101,8 @@ func deployVerb(a *app) *cobra.Command {
 			"stops and fails; default: the setting of the project")
 	flags.DurationVar(&healthyFor, "healthy-for", 0,
 		"`DURATION` that each machine must stay healthy after its success; 0s: no verification; default: the setting of the project")
-	flags.Var(&waves, "waves", "`SIZES` of the waves, such as 1,10%,50%; each counts the machines of the waves before it, and "+
-		"the last wave has all")
+	flags.Var(&waves, "waves", "`SIZES` of the waves, such as 1,10%,50%; each includes the machines of the waves before it, and "+
+		"a last wave covers all machines")
 	flags.DurationVar(&pause, "pause", 0, "`DURATION` between two waves")
 	flags.StringVar(&d.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
 	flags.BoolVar(&yes, "yes", false, "deploy without confirmation, even if no machine can take the release now")

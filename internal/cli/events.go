@@ -27,8 +27,8 @@ func eventsVerb(a *app) *cobra.Command {
 	cmd := verb{
 		exits: readExits(exits{exitConflict: "the log ends before the position of --after, for example after a restore"}),
 		use:   "events", short: "List events from the event log",
-		long: "List the events of the log in order: every fact and every decision, each with a sentence. The\n" +
-			"newest event is the last one. With -o wide, each line also has the data of the event. With --follow,\n" +
+		long: "List the events of the log in order: every fact and every decision, each described in a sentence.\n" +
+			"The newest event is last. With -o wide, each line also has the data of the event. With --follow,\n" +
 			"print new events until the command is interrupted.\n\n" +
 			"With several filters, an event must match all of them. An event about a machine or a deployment\n" +
 			"belongs to the environment that the machine is in now, or that the deployment went to.",
@@ -50,7 +50,7 @@ func eventsVerb(a *app) *cobra.Command {
 	flags.StringVarP(&f.project, "project", "p", "", "list only events about this `PROJECT`")
 	flags.StringVarP(&f.environment, "environment", "e", "", "list only events about this `ENVIRONMENT`")
 	flags.StringVar(&f.kind, "type", "", "list only events of this `TYPE` or category, such as MachineCameOnline")
-	flags.StringVar(&f.actor, "actor", "", "list only what this person or token asked for, by `NAME` or id")
+	flags.StringVar(&f.actor, "actor", "", "list only events that this person or token caused, by `NAME` or id")
 	for _, other := range []string{"limit", "follow"} {
 		cmd.MarkFlagsMutuallyExclusive("tail", other)
 	}

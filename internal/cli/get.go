@@ -45,7 +45,7 @@ func getVerb(a *app) *cobra.Command {
 				return a.getOne(ctx, k, args[1], project, at, watch)
 			}
 			if at != "" {
-				return usage("--at needs a name: it shows one resource as it was")
+				return usage("--at requires a name: it shows one resource as it was")
 			}
 			if limit < 0 {
 				return usage("invalid --limit %d: use 1 or more, or 0 for all", limit)

@@ -96,7 +96,7 @@ func (a *app) askAcceptance(yes bool, machine string) error {
 	}
 	question := "All events that the log has lost stay lost. Continue?"
 	if machine != "" {
-		question = "What the agent of " + machine + " remembers, but the log does not have, stays lost. Continue?"
+		question = "The events that the log has lost and the agent of " + machine + " remembers stay lost. Continue?"
 	}
 	if err := a.askYes(question); err != nil {
 		return errNotAccepted

@@ -106,7 +106,7 @@ func (a *app) onlyProject(ctx context.Context, named string) (string, error) {
 		return "", err
 	}
 	if len(list.Items) != 1 || list.Next != "" {
-		return "", usage("name a project with --project, because there is not exactly one")
+		return "", usage("--project is required unless exactly one project exists")
 	}
 	return list.Items[0].Name, nil
 }

@@ -211,7 +211,7 @@ func group(cmd *cobra.Command, args []string) error {
 
 // otherVerbs are commands that other tools have, with what does the same here.
 var otherVerbs = map[string]string{
-	"ps":      "`drover get machines` lists machines, and `drover status` what they run",
+	"ps":      "`drover get machines` lists machines, and `drover status` shows what runs",
 	"ls":      "`drover get KIND` lists resources, and `drover status` shows what runs",
 	"list":    "`drover get KIND` lists resources, and `drover status` shows what runs",
 	"show":    "`drover describe KIND NAME` shows one resource",

@@ -61,10 +61,10 @@ func releaseCreateVerb(a *app) *cobra.Command {
 	}.command()
 	flags := cmd.Flags()
 	flags.StringArrayVar(&variables, "variable", nil, "set a variable for this release alone: `NAME=VALUE`; repeatable")
-	flags.StringVar(&details.Notes, "notes", "", "`TEXT` that says what has changed")
+	flags.StringVar(&details.Notes, "notes", "", "`TEXT` that describes what changed")
 	flags.StringVarP(&file, "notes-file", "F", "", "read the notes from this `FILE`; -: from stdin")
 	flags.StringVar(&details.Commit, "commit", "", "`COMMIT` of the source")
-	flags.StringVar(&details.URL, "url", "", "`URL` with more about the release")
+	flags.StringVar(&details.URL, "url", "", "`URL` with more information about the release")
 	cmd.MarkFlagsMutuallyExclusive("notes", "notes-file")
 	return cmd
 }
@@ -73,9 +73,9 @@ func releaseShowVerb(a *app) *cobra.Command {
 	return verb{
 		exits: readExits(exits{exitMissing: "the release does not exist"}),
 		use:   "show PROJECT VERSION", short: "Show what a release contains",
-		long: "Show a release: who created it and when, its notes, its variables and names of secrets with what\n" +
-			"sets each, and the scripts of its steps. Of the rows of one variable, each overrides the rows above\n" +
-			"it. `drover variables` shows what one machine gets.",
+		long: "Show a release: who created it and when, its notes, its variables and names of secrets with their\n" +
+			"origins, and the scripts of its steps. If a variable has several rows, each row overrides the rows\n" +
+			"above it. `drover variables` shows what one machine gets.",
 		example: "drover release show shop 1.4.3\n" +
 			"drover release show shop 1.4.3 -o yaml",
 		run: func(ctx context.Context, args []string) error {
@@ -112,7 +112,7 @@ func releaseRetireVerb(a *app) *cobra.Command {
 			return a.wrote(written, "release "+args[1]+" of "+args[0]+" is retired")
 		},
 	}.command()
-	cmd.Flags().StringVar(&reason, "reason", "", "say why nobody should deploy it: `TEXT`")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that says why nobody should deploy the release")
 	return cmd
 }
 
@@ -122,8 +122,8 @@ func releaseRestoreVerb(a *app) *cobra.Command {
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project or release does not exist"}),
 		use:   "restore PROJECT VERSION", short: "Make a retired release deployable again",
-		long: "Make a retired release deployable again, for example because another one was meant. A machine\n" +
-			"that is held at the release and was replaced since can get it." + consentHelp,
+		long: "Make a retired release deployable again, for example because the wrong one was retired. A machine\n" +
+			"that is held at the release, but was replaced and does not have it, can then get it." + consentHelp,
 		example: `drover release restore shop 1.4.3 --reason "retired the wrong one"`,
 		run: func(ctx context.Context, args []string) error {
 			return a.postPrinting(ctx, yes, client.Path(releaseKind.plural, args[0], args[1], "restore"),

@@ -63,14 +63,14 @@ func acceptVerb(a *app) *cobra.Command {
 	yes := &consent{app: a}
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the deployment does not exist",
-			exitConflict: "the deployment has not ended, or succeeded, or another deployment decides what is wanted"}),
-		use: "accept DEPLOYMENT", short: "Want the release of a deployment that did not succeed",
+			exitConflict: "the deployment has not ended, has succeeded, or cannot set the wanted release"}),
+		use: "accept DEPLOYMENT", short: "Accept a failed or cancelled deployment, so that its release is wanted",
 		long: "Make the release of a deployment that failed or was cancelled the wanted one, as if the deployment\n" +
-			"had succeeded with failures. At least one machine must have succeeded. The machines that it and\n" +
-			"earlier deployments hold are not held any more, except the ones that it excluded. Triggers that\n" +
-			"cover all of MachineAvailable then bring the release to the other machines.\n\n" +
-			"A deployment of named machines or of a role cannot be accepted. If another deployment to the\n" +
-			"environment that succeeded was queued later, that one decides." + consentHelp,
+			"had succeeded with failures. At least one machine must have succeeded. The holds of this deployment\n" +
+			"and of earlier ones end, except on machines that it excluded. Triggers that cover all of\n" +
+			"MachineAvailable then bring the release to the other machines.\n\n" +
+			"Only an environment-wide deployment can be accepted. The command is refused while another one is\n" +
+			"open, or if a later one has succeeded." + consentHelp,
 		example: "drover accept 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 --reason \"the 3 old kernels are replaced today\"",
 		run: func(ctx context.Context, args []string) error {
 			deployment, err := a.deployment(ctx, args[0])

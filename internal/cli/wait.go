@@ -45,7 +45,7 @@ func waitExits(own exits) exits {
 		exitFailed:     "with --wait: the deployment failed or was cancelled",
 		exitSuperseded: "with --wait: a deployment of another release replaced it",
 		exitPending:    "with --wait: --timeout passed or the command was interrupted; the deployment continues",
-		exitEmpty:      "with --wait: it reached no machine, and --allow-empty is not given"})
+		exitEmpty:      "with --wait: the deployment reached no machine, and --allow-empty is not given"})
 	maps.Copy(all, own)
 	return all
 }
@@ -58,7 +58,7 @@ func (w *waiter) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&w.timeout, "timeout", 0,
 		"with --wait, stop waiting after this `DURATION` with exit code 8; default: never")
 	cmd.Flags().BoolVar(&w.allowEmpty, "allow-empty", false,
-		"with --wait, end with exit code 0 even if the deployment reached no machine; default: exit code 9")
+		"with --wait, end with exit code 0 if the deployment reached no machine; default: exit code 9")
 }
 
 func (w *waiter) check() error {
@@ -221,7 +221,7 @@ func (w *waiter) result(ctx context.Context, d explain.Deployment) *failure {
 		return &failure{code: exitFailed, kind: d.State, hint: w.app.nextSteps(ctx, d),
 			text: cancelledText(d) + failuresText(d) + ": " + countByState(d)}
 	case len(d.Machines) == 0 && w.complete:
-		return &failure{text: ": all machines have the release already"}
+		return &failure{text: ": all machines already have the release"}
 	case !reached(d) && w.allowEmpty:
 		return &failure{text: emptyText(d)}
 	case !reached(d):
