@@ -32,7 +32,7 @@ func (c AcceptDeployment) Decide(w World) ([]Event, *Rejection) {
 	case d.Queued.Kind != EnvironmentWide:
 		return nil, conflict("deployment %s covered only some machines of %s", c.Deployment, d.Environment).
 			hint("only an environment-wide deployment can change the wanted release")
-	case d.Succeeded == 0:
+	case !d.Succeeded:
 		return nil, conflict("no machine of deployment %s has succeeded", c.Deployment).
 			hint("deploy a release that works, or deploy this one again")
 	}
@@ -53,7 +53,10 @@ func (c AcceptDeployment) check(w World, d *DeploymentFacts) *Rejection {
 		return conflict("environment-wide deployment %s of release %s to %s has not ended", open.Deployment, open.Release,
 			d.Environment).hint("wait for its end, or run `drover cancel %s` first", open.Deployment)
 	}
-	s := p.Environment(d.Environment)
+	s := p.Environments[d.Environment]
+	if s == nil {
+		s = &EnvironmentState{}
+	}
 	at := s.index(c.Deployment)
 	switch good := s.succeeded(); {
 	case at < 0:

@@ -20,7 +20,7 @@ func acceptable(t *testing.T, change func(*DeploymentFacts)) (*testWorld, Accept
 	w := shopWorld(t)
 	w.wide("production", "1")
 	id := w.wideAs("2", DeploymentFailed)
-	facts := &DeploymentFacts{Project: "shop", Environment: "production", Ended: true, State: DeploymentFailed, Succeeded: 1,
+	facts := &DeploymentFacts{Project: "shop", Environment: "production", Ended: true, State: DeploymentFailed, Succeeded: true,
 		Queued: &DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: "2"}}
 	if change != nil {
 		change(facts)
@@ -51,7 +51,7 @@ func TestAcceptIsRefused(t *testing.T) {
 		"succeeded": {func(d *DeploymentFacts) { d.State = DeploymentSucceeded }, nil, "succeeded, so there is nothing to accept"},
 		"pruned":    {func(d *DeploymentFacts) { d.Queued = nil }, nil, "no longer stored"},
 		"narrowed":  {func(d *DeploymentFacts) { d.Queued.Kind = Narrowed }, nil, "covered only some machines of production"},
-		"no proof":  {func(d *DeploymentFacts) { d.Succeeded = 0 }, nil, "no machine of deployment"},
+		"no proof":  {func(d *DeploymentFacts) { d.Succeeded = false }, nil, "no machine of deployment"},
 		"later":     {nil, later(DeploymentSucceeded), "sets the wanted release of production"},
 		"rolling":   {nil, later(DeploymentQueuedState), "has not ended"},
 		"pinned":    {nil, func(w *testWorld) { w.do(SetPin{Project: "shop", Release: "1", Environment: "production"}) }, "is pinned to 1"},
@@ -66,7 +66,7 @@ func TestAcceptIsRefused(t *testing.T) {
 	}
 	w, accept := acceptable(t, nil)
 	accept.Deployment = number(98) // of an environment of the same name that was deleted
-	w.deployments[accept.Deployment] = &DeploymentFacts{Project: "shop", Environment: "production", Ended: true, Succeeded: 1,
+	w.deployments[accept.Deployment] = &DeploymentFacts{Project: "shop", Environment: "production", Ended: true, Succeeded: true,
 		State: DeploymentFailed, Queued: &DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: "2"}}
 	w.rejects(accept, Conflict, "was deleted and created again")
 	w, accept = acceptable(t, func(d *DeploymentFacts) { d.Accepted = true })
@@ -74,3 +74,25 @@ func TestAcceptIsRefused(t *testing.T) {
 	accept.Deployment = number(99)
 	w.rejects(accept, NotFound, "does not exist")
 }
+
+// Commands are decided while others read the state, so a decision must not change it.
+func TestRefusedAcceptChangesNothing(t *testing.T) {
+	w, accept := acceptable(t, nil)
+	w.do(ApplyEnvironment{Name: "lab"})
+	accept.Deployment = number(98)
+	w.deployments[accept.Deployment] = &DeploymentFacts{Project: "shop", Environment: "lab", Ended: true, Succeeded: true,
+		State: DeploymentFailed, Queued: &DeploymentQueued{Kind: EnvironmentWide, Environment: "lab", Release: "2"}}
+	p := w.Project("shop")
+	r := accept.check(onlyProject{w, p}, w.deployments[accept.Deployment])
+	require.NotNil(t, r)
+	require.NotContains(t, p.Environments, "lab")
+}
+
+// onlyProject is a world with one state of the project, as a server has it.
+type onlyProject struct {
+	World
+	project *Project
+}
+
+// Project returns the state.
+func (w onlyProject) Project(string) *Project { return w.project }

@@ -3,14 +3,19 @@ package domain
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Waves are the sizes of the waves in which a deployment proceeds. Each size counts the machines of the waves before it
 // too, so that "1, 10%, 100%" means one machine, then a tenth of all, then all. Nil means that the deployment has no waves.
 type Waves []Amount
 
-// MaxWaves is the largest number of waves of a deployment.
-const MaxWaves = 20
+const (
+	// MaxWaves is the largest number of waves of a deployment.
+	MaxWaves = 20
+	// MaxWavePause bounds the time between two waves, because machines that join meanwhile wait for the deployment (law 1).
+	MaxWavePause = Duration(24 * time.Hour)
+)
 
 // ParseWaves parses the sizes of waves that are separated by commas, such as "1,10%,50%". Empty text has none.
 func ParseWaves(text string) (waves Waves, err error) {
@@ -58,11 +63,11 @@ func (w Waves) complete() Waves {
 func (w Waves) check(pause Duration) *Rejection {
 	switch {
 	case len(w) == 0 && pause != 0:
-		return invalid("wavePause is set without waves").hint("use --pause together with --waves")
+		return invalid("a pause is set without waves").hint("use --pause together with --waves")
 	case len(w) > MaxWaves:
 		return invalid("more than %d waves", MaxWaves).hint("use larger waves")
-	case pause < 0 || pause > MaxAnyDuration:
-		return invalid("invalid wavePause %s", pause).hint("use 0s to %s", MaxAnyDuration)
+	case pause < 0 || pause > MaxWavePause:
+		return invalid("invalid wavePause %s", pause).hint("use 0s to %s", MaxWavePause)
 	}
 	largest := map[bool]int{} // by Amount.Percent
 	for _, a := range w {

@@ -80,6 +80,6 @@ type DeploymentFacts struct {
 	Cancelled   bool
 	Accepted    bool
 	State       DeploymentState
-	Succeeded   int               // machines
+	Succeeded   bool              // on at least one machine
 	Queued      *DeploymentQueued // nil for a deployment of which only the end is known
 }

@@ -36,7 +36,7 @@ func (f EventFilter) Matches(v *projections.View, rec eventlog.Recorded, names N
 	}
 	told := domain.Describe(fact, domain.Place{Stream: rec.Stream, ID: domain.ID(rec.ID)})
 	about := told.Subject
-	return (f.Machine == "" || f.Machine == about.Machine || concerns(v, about.Deployment, f.Machine)) &&
+	return (f.Machine == "" || f.Machine == about.Machine || about.Machine == "" && concerns(v, about.Deployment, f.Machine)) &&
 		(f.Project == "" || f.Project == projectOfEvent(v, about)) &&
 		(f.Environment == "" || f.Environment == environmentOfEvent(v, about, rec.Position)) &&
 		f.isType(domain.NameOfType(rec.Type), string(told.Category)) && f.isActor(told.Origin, names)
@@ -67,10 +67,13 @@ func concerns(v *projections.View, deployment domain.ID, machine string) bool {
 
 // projectOfEvent returns the project that an event is about; empty if it is about none.
 func projectOfEvent(v *projections.View, about domain.Subject) string {
-	if facts := v.World().Deployment(about.Deployment); about.Project == "" && facts != nil {
+	if about.Project != "" {
+		return about.Project
+	}
+	if facts := v.World().Deployment(about.Deployment); facts != nil {
 		return facts.Project
 	}
-	return about.Project
+	return ""
 }
 
 // environmentOfEvent returns the environment that an event is about; empty if that is not known.

@@ -15,6 +15,8 @@ type List[T any] struct {
 	Next  string `json:"next"` // pass it as ?next= to get the next page; empty on the last page
 	// Position is the log position of the view.
 	Position string `json:"position"`
+	// SearchedAfter is set if only the end of the log after this position was searched; empty if enough was found.
+	SearchedAfter string `json:"searchedAfter,omitempty"`
 }
 
 // Machine is what `get machines` shows.

@@ -195,7 +195,7 @@ func (row *ProjectStatus) count(v *projections.View, p *projections.Project, m *
 	}
 }
 
-// addFailure adds the last environment-wide deployment of the environment if it failed.
+// addFailure adds the last environment-wide deployment of the environment if it failed and nobody accepted it.
 func (s *Status) addFailure(v *projections.View, p *projections.Project, environment string) {
 	state := p.Environments[environment]
 	if state == nil || len(state.History) == 0 {
@@ -203,7 +203,7 @@ func (s *Status) addFailure(v *projections.View, p *projections.Project, environ
 	}
 	last := state.History[len(state.History)-1]
 	d := v.Deployments[last.Deployment]
-	if last.State != domain.DeploymentFailed || d == nil {
+	if last.State != domain.DeploymentFailed || last.Accepted || d == nil {
 		return
 	}
 	failed := d.Failures()

@@ -45,12 +45,14 @@ type Deployment struct {
 	EndedTime time.Time
 
 	// orphaned is set if the project or environment was deleted. Claimed parts finish, but have no further effect.
-	orphaned bool
-	sequence int // order of folding; a stream that was set aside adds its deployments late
-	next     int // index in Order of the first part that may still be queued; no part returns to queued
-	open     int // parts that have not ended
-	failures int // see countEnded
-	waves    waves
+	orphaned  bool
+	sequence  int // order of folding; a stream that was set aside adds its deployments late
+	next      int // index in Order of the first part that may still be queued; no part returns to queued
+	open      int // parts that have not ended
+	failures  int // see countEnded
+	succeeded int // parts
+	missed    int // skipped parts in failures: they say nothing about the release, so they do not end a wave
+	waves     waves
 }
 
 // Acceptance is a person's decision to want the release of a deployment that did not succeed.
@@ -178,6 +180,12 @@ func (d *Deployment) countEnded(part *Part) {
 	if failed {
 		d.failures++
 	}
+	if part.State == domain.PartSucceeded {
+		d.succeeded++
+	}
+	if failed && part.State == domain.PartSkipped {
+		d.missed++
+	}
 	if part.Wave > 0 {
 		d.waves.leaves(part, part.Wave == d.Wave, failed)
 	}
@@ -204,7 +212,7 @@ func (d *Deployment) Failures() int { return d.failures }
 // the whole deployment may have.
 func (d *Deployment) TooManyFailed() (reason domain.PartReason, stopped bool) {
 	switch limit := d.Facts.MaxFailures; {
-	case limit != nil && d.failures > limit.Of(d.WaveSize()):
+	case limit != nil && (d.failures > limit.Of(len(d.Order)) || d.failures-d.missed > limit.Of(d.WaveSize())):
 		return domain.MaxFailuresPassed, true
 	case d.waveFailed():
 		return domain.WaveFailed, true
@@ -580,24 +588,31 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 }
 
 // countTolerated counts the parts that failed within maxFailures, or in a deployment that a person accepted, as the first
-// attempts of the automatic retries: the machines have no hold, and the release is wanted there.
+// attempts of the automatic retries: the machines have no hold, and the release is wanted there. A repair that failed
+// since continues the deployment, so its part counts instead.
 func (v *View) countTolerated(d *Deployment) {
 	if d.orphaned || d.Accepted == nil && (d.Facts.MaxFailures == nil || d.State != domain.DeploymentSucceeded) {
 		return
 	}
 	for _, name := range d.Order {
-		part, m := d.Parts[name], v.known(name)
-		if part.State != domain.PartFailed && part.State != domain.PartLost || !part.IsFor(m) {
+		m := v.known(name)
+		if !d.Parts[name].IsFor(m) {
 			continue
 		}
-		if i := m.installed(d.Project.Name); i.Last == part && part.Instance == m.Instance {
-			m.countAttempt(d.Project, part, part.EndedAt)
+		last := m.installed(d.Project.Name).Last
+		if last == nil || last.Deployment != d && last.Deployment.Facts.RetryOf != d.ID || last.Instance != m.Instance {
+			continue // something else decides what the machine has
+		}
+		late := v.Actual(d.Project, m) == d.Release && !v.Dirty(d.Project, m) // its success arrived after it was declared lost
+		if (last.State == domain.PartFailed || last.State == domain.PartLost) && !late {
+			m.countAttempt(d.Project, last, last.EndedAt)
 		}
 	}
 }
 
-// confirmWanted records that an environment-wide deployment that succeeded or was accepted says what the environment wants, even if it
-// wanted that before: a machine that was unknown meanwhile may have something else, after a rollback for example.
+// confirmWanted records that an environment-wide deployment that succeeded or was accepted says what the environment
+// wants, even if it wanted that before: a machine that was unknown meanwhile may have something else, after a rollback for
+// example.
 func (d *Deployment) confirmWanted(at eventlog.Position) {
 	if d.good() && !d.orphaned {
 		d.Project.WantedSince[d.Environment] = at

@@ -201,17 +201,7 @@ func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {
 		return nil
 	}
 	return &domain.DeploymentFacts{Project: d.Project.Name, Environment: d.Environment, Ended: d.Ended,
-		Cancelled: d.Cancelled, Accepted: d.Accepted != nil, State: d.State, Succeeded: d.succeeded(), Queued: &d.Facts}
-}
-
-// succeeded counts the machines on which the deployment succeeded.
-func (d *Deployment) succeeded() (n int) {
-	for _, part := range d.Parts {
-		if part.State == domain.PartSucceeded {
-			n++
-		}
-	}
-	return n
+		Cancelled: d.Cancelled, Accepted: d.Accepted != nil, State: d.State, Succeeded: d.succeeded > 0, Queued: &d.Facts}
 }
 
 func (w world) OpenDeploymentOf(project, release string) domain.ID {

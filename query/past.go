@@ -101,7 +101,7 @@ func ParseDeployment(text string) (domain.ID, error) {
 func noDeployment(id string) *problem.Problem {
 	hint := "`drover get deployments` lists them"
 	if _, err := domain.ParseID(id); err != nil {
-		hint += "; older ones need the whole id"
+		hint += "; at least 4 characters of the id are needed, and the whole id of an older one"
 	}
 	p := problem.NotFound("deployment %.80q does not exist", id)
 	p.Hint = hint

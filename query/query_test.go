@@ -188,12 +188,13 @@ func TestEventsAreFilteredByWhatTheyAreAbout(t *testing.T) {
 	}{
 		"machine, with its deployments": {explain.EventFilter{Machine: "web-02"},
 			[]string{"MachineAdded", "DeploymentQueued", "PartEnded", "DeploymentEnded"}},
-		"project":           {explain.EventFilter{Project: "shop", Type: "releasecreated"}, []string{"ReleaseCreated"}},
-		"environment":       {explain.EventFilter{Environment: "production", Type: "MachineAdded"}, []string{"MachineAdded", "MachineAdded"}},
-		"actor":             {explain.EventFilter{Actor: "bob"}, []string{"DeploymentQueued"}},
-		"no such machine":   {explain.EventFilter{Machine: "web-99"}, nil},
-		"since a long time": {explain.EventFilter{Since: time.Unix(0, 0), Actor: "ann"}, []string{"EnvironmentDefined"}},
-		"until before":      {explain.EventFilter{Until: time.Unix(0, 0)}, nil},
+		"another machine of none": {explain.EventFilter{Machine: "web-01"}, []string{"MachineAdded"}},
+		"project":                 {explain.EventFilter{Project: "shop", Type: "releasecreated"}, []string{"ReleaseCreated"}},
+		"environment":             {explain.EventFilter{Environment: "production", Type: "MachineAdded"}, []string{"MachineAdded", "MachineAdded"}},
+		"actor":                   {explain.EventFilter{Actor: "bob"}, []string{"DeploymentQueued"}},
+		"no such machine":         {explain.EventFilter{Machine: "web-99"}, nil},
+		"since a long time":       {explain.EventFilter{Since: time.Unix(0, 0), Actor: "ann"}, []string{"EnvironmentDefined"}},
+		"until before":            {explain.EventFilter{Until: time.Unix(0, 0)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, limit := range []int{1, 500} {

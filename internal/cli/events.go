@@ -37,8 +37,10 @@ func eventsVerb(a *app) *cobra.Command {
 			"drover events --machine web-01 --type MachineWentOffline\n" +
 			"drover events --after '#100'\n" +
 			"drover events -f -o jsonl",
-		run: func(ctx context.Context, _ []string) error { return a.events(ctx, f) },
 	}.command()
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.events(cmd.Context(), f, cmd.Flags().Changed("tail"))
+	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&f.follow, "follow", "f", false, "keep running and print new events")
 	flags.StringVar(&f.after, "after", "", "list only events after this `POSITION`, such as 120")
@@ -51,8 +53,8 @@ func eventsVerb(a *app) *cobra.Command {
 	flags.StringVarP(&f.environment, "environment", "e", "", "list only events about this `ENVIRONMENT`")
 	flags.StringVar(&f.kind, "type", "", "list only events of this `TYPE` or category, such as MachineCameOnline")
 	flags.StringVar(&f.actor, "actor", "", "list only events that this person or token caused, by `NAME` or id")
-	for _, other := range []string{"limit", "follow"} {
-		cmd.MarkFlagsMutuallyExclusive("tail", other)
+	for _, pair := range [][]string{{"tail", "limit"}, {"tail", "follow"}, {"since", "follow"}, {"until", "follow"}} {
+		cmd.MarkFlagsMutuallyExclusive(pair...)
 	}
 	return cmd
 }
@@ -60,14 +62,14 @@ func eventsVerb(a *app) *cobra.Command {
 // maxTail is how many events the API returns at once.
 const maxTail = 5000
 
-// events lists or follows events.
-func (a *app) events(ctx context.Context, f eventFlags) error {
+// events lists or follows events. tailed reports whether --tail was given.
+func (a *app) events(ctx context.Context, f eventFlags, tailed bool) error {
 	switch {
 	case f.follow && f.limit != 0:
 		return usage("--limit cannot be combined with --follow, which ends when it is interrupted")
 	case f.limit < 0:
 		return usage("invalid --limit %d: use 1 or more, or 0 for all", f.limit)
-	case f.tail < 0 || f.tail > maxTail:
+	case tailed && (f.tail < 1 || f.tail > maxTail):
 		return usage("invalid --tail %d: use 1 to %d", f.tail, maxTail)
 	}
 	since, err := instant("since", f.since)

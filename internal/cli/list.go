@@ -108,6 +108,9 @@ func (p *listWriter[T]) page(list explain.List[T]) error {
 	err := p.write(&b, list.Items)
 	p.count += len(list.Items)
 	p.last = explain.List[T]{Next: list.Next, Position: list.Position}
+	if list.SearchedAfter != "" {
+		p.info("only the events after #%s were searched; --since or a narrower filter finds older ones", list.SearchedAfter)
+	}
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}

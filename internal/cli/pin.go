@@ -88,7 +88,11 @@ func holdVerb(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.postPrinting(ctx, nil, client.Path("holds"), body, "machine "+args[0]+" is held for "+project+replaced)
+			written, err := a.command(ctx, client.Path("holds"), body)
+			if err != nil {
+				return err
+			}
+			return a.wrote(written, "machine "+args[0]+" is held for "+project+pick(unchanged(written), "", replaced))
 		},
 	}.command()
 	cmd.Flags().StringVarP(&project, "project", "p", "", "`PROJECT` to hold on the machine; default: the only project")

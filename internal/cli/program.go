@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os/signal"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -281,10 +282,16 @@ func flagError(cmd *cobra.Command, err error) error {
 	return f
 }
 
+// together matches cobra's error for flags that exclude each other, and their names.
+var together = regexp.MustCompile(`^if any flags in the group .*\[([^\]]+)\] were all set$`)
+
 // wrongUse turns usage errors that cobra reports without calling a hook into failures with exit code 2.
 func wrongUse(err error) error {
 	if own := (*failure)(nil); errors.As(err, &own) {
 		return err
+	}
+	if flags := together.FindStringSubmatch(err.Error()); flags != nil {
+		return usage("--%s cannot be used together", strings.Join(strings.Fields(flags[1]), " and --"))
 	}
 	for _, sign := range []string{"unknown command ", "required flag(s) ", "if any flags in the group "} {
 		if strings.HasPrefix(err.Error(), sign) {

@@ -83,6 +83,9 @@ func environmentFlag(cmd *cobra.Command, value *string, preposition, help string
 	})
 }
 
+// namedKinds are the words of usage lines that stand for names of resources. FILE, for example, does not.
+var namedKinds = []string{"MACHINE", "DEPLOYMENT", "PROJECT", "RELEASE", "ENVIRONMENT", "TOKEN"}
+
 // bareNames removes the kind from arguments that name resources: what `-o name` prints, such as machine/web-01, is accepted
 // back. The usage line says which kinds an argument can have: MACHINE or MACHINE|DEPLOYMENT.
 func bareNames(cmd *cobra.Command, args []string) []string {
@@ -91,7 +94,9 @@ func bareNames(cmd *cobra.Command, args []string) []string {
 	args = slices.Clone(args)
 	for i := range args {
 		for kind := range strings.SplitSeq(strings.Trim(words[min(i, len(words)-1)], "[]…"), "|") {
-			args[i] = strings.TrimPrefix(args[i], strings.ToLower(kind)+"/")
+			if slices.Contains(namedKinds, kind) {
+				args[i] = strings.TrimPrefix(args[i], strings.ToLower(kind)+"/")
+			}
 		}
 	}
 	return args

@@ -59,7 +59,7 @@ func makePrivate(folder string, info fs.FileInfo) (fs.FileInfo, error) {
 	if found, err := os.ReadDir(folder); err != nil || len(found) > 0 {
 		return info, err
 	}
-	if err := os.Chmod(folder, 0o700); err != nil {
+	if err := os.Chmod(folder, 0o700); err != nil { //nolint:gosec // a folder needs the right to enter it
 		return info, err
 	}
 	if found, err := os.ReadDir(folder); err != nil || len(found) > 0 { // somebody was faster: what is it?

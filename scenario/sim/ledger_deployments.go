@@ -251,11 +251,19 @@ func (l *ledger) countTolerated(w *deploymentState) {
 	if !w.accepted && (w.MaxFailures == nil || w.ended != domain.DeploymentSucceeded) {
 		return
 	}
-	for _, s := range w.parts {
-		r := l.installation(w.project, s.machine)
-		if (s.result == domain.PartFailed || s.result == domain.PartLost) && l.known(s.machine.Name) == s.machine &&
-			r.last == s && s.machine.Instance == s.instance {
-			l.fail(w, s.machine, s.instance)
+	for name := range w.shares {
+		h := l.known(name)
+		if h == nil || w.shares[name].created != h.created {
+			continue
+		}
+		r := l.installation(w.project, h)
+		s := r.last
+		if s == nil || s.deployment != w && s.deployment.RetryOf != w.id || s.instance != h.Instance {
+			continue
+		}
+		late := l.actual(w.project, h) == w.Release && !r.dirty
+		if (s.result == domain.PartFailed || s.result == domain.PartLost) && !late {
+			l.fail(w, h, s.instance)
 			r.failedAt = s.failedAt
 		}
 	}
