@@ -239,7 +239,7 @@ func (c CreateToken) checkName(w World) *Rejection {
 	for _, t := range tokensNamed(w, name) {
 		if t.Valid(c.Now) {
 			return conflict("token %s already has the name %s", t.ID, name).
-				hint("use another name, or first revoke that token: `drover token revoke %s`", t.ID)
+				hint("%s", nameInUse(t))
 		}
 	}
 	return nil
@@ -412,4 +412,12 @@ func (c UseToken) checkRestrictions(s TokenSettings) *Rejection {
 		}
 	}
 	return nil
+}
+
+// nameInUse says what to do about the name of another token. The agents that have joined with a join token depend on it.
+func nameInUse(t *Token) string {
+	if t.Settings.Join {
+		return "use another name; the agents that joined with that token depend on it"
+	}
+	return "use another name, or first revoke that token: `drover token revoke " + t.ID + "`"
 }

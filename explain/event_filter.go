@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,14 +41,34 @@ func (f EventFilter) Matches(v *projections.View, rec eventlog.Recorded, names N
 	return (f.Machine == "" || f.Machine == about.Machine || about.Machine == "" && concerns(v, about.Deployment, f.Machine)) &&
 		(f.Project == "" || f.Project == projectOfEvent(v, about)) &&
 		(f.Environment == "" || f.Environment == environmentOfEvent(v, about, rec.Position)) &&
-		f.isType(domain.NameOfType(rec.Type), string(told.Category)) && f.isActor(told.Origin, names)
+		f.isType(domain.NameOfType(rec.Type), told.Category) && f.isActor(told.Origin, names)
+}
+
+// CheckType returns an error if no event can have the type.
+func (f EventFilter) CheckType() error {
+	known := func(name string) bool { return strings.EqualFold(f.Type, domain.NameOfType(name)) }
+	category := func(c domain.Category) bool { return strings.EqualFold(f.Type, string(c)) }
+	if f.Type == "" || slices.ContainsFunc(domain.TypeNames(), known) || slices.ContainsFunc(domain.Categories(), category) {
+		return nil
+	}
+	return fmt.Errorf("unknown type of event %.40q", f.Type)
 }
 
 // onlyTime reports whether the filter looks at nothing but times.
 func (f EventFilter) onlyTime() bool { return f == EventFilter{Since: f.Since, Until: f.Until} }
 
-func (f EventFilter) isType(name, category string) bool {
-	return f.Type == "" || strings.EqualFold(f.Type, name) || category != "" && strings.EqualFold(f.Type, category)
+// isType reports whether the filter names a type, or the category of the event or a group of categories that has it.
+func (f EventFilter) isType(name string, category domain.Category) bool {
+	if f.Type == "" || strings.EqualFold(f.Type, name) {
+		return true
+	}
+	for _, c := range domain.Categories() {
+		if strings.EqualFold(f.Type, string(c)) {
+			members, _ := domain.Expand([]domain.Category{c})
+			return slices.Contains(members, category)
+		}
+	}
+	return false
 }
 
 func (f EventFilter) isActor(o domain.Origin, names Names) bool {

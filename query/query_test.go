@@ -191,6 +191,7 @@ func TestEventsAreFilteredByWhatTheyAreAbout(t *testing.T) {
 		"another machine of none": {explain.EventFilter{Machine: "web-01"}, []string{"MachineAdded"}},
 		"project":                 {explain.EventFilter{Project: "shop", Type: "releasecreated"}, []string{"ReleaseCreated"}},
 		"environment":             {explain.EventFilter{Environment: "production", Type: "MachineAdded"}, []string{"MachineAdded", "MachineAdded"}},
+		"group":                   {explain.EventFilter{Type: "MachineAvailable"}, []string{"MachineAdded", "MachineAdded"}},
 		"actor":                   {explain.EventFilter{Actor: "bob"}, []string{"DeploymentQueued"}},
 		"no such machine":         {explain.EventFilter{Machine: "web-99"}, nil},
 		"since a long time":       {explain.EventFilter{Since: time.Unix(0, 0), Actor: "ann"}, []string{"EnvironmentDefined"}},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
@@ -45,6 +46,9 @@ const (
 // and empty although further pages follow.
 func (q *Queries) Events(ctx context.Context, in EventQuery) (explain.List[explain.Event], error) {
 	list := explain.List[explain.Event]{Items: []explain.Event{}, Position: q.Position().String()}
+	if err := in.Filter.CheckType(); err != nil {
+		return list, problem.Invalid("%s", err.Error()).WithHint("docs/reference/events.md lists the types")
+	}
 	if since := in.Filter.Since; !since.IsZero() {
 		start, err := q.startOf(ctx, since)
 		if err != nil {

@@ -62,12 +62,26 @@ func (p *past) Set(text string) error {
 		*p = past(time.Now().Add(-time.Duration(ago)).UTC().Format(time.RFC3339Nano))
 		return nil
 	}
+	if at, ok := utcTime(text); ok {
+		*p = past(at.Format(time.RFC3339))
+		return nil
+	}
 	*p = past(position(text)) // the server rejects what it does not understand
 	return nil
 }
 
 // String returns the value.
 func (p *past) String() string { return string(*p) }
+
+// utcTime parses a time in UTC as `drover events` prints it: with the date, and perhaps without the seconds or the time.
+func utcTime(text string) (time.Time, bool) {
+	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", time.DateOnly} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
 
 // Type describes the value.
 func (*past) Type() string { return "POSITION" }

@@ -25,8 +25,9 @@ type eventFlags struct {
 func eventsVerb(a *app) *cobra.Command {
 	var f eventFlags
 	cmd := verb{
-		exits: readExits(exits{exitConflict: "the log ends before the position of --after, for example after a restore"}),
-		use:   "events", short: "List events from the event log",
+		exits: readExits(exits{exitMissing: "the machine, project or environment of a filter does not exist, and no event is about it",
+			exitConflict: "the log ends before the position of --after, for example after a restore"}),
+		use: "events", short: "List events from the event log",
 		long: "List the events of the log in order: every fact and every decision, each described in a sentence.\n" +
 			"The newest event is last. With -o wide, each line also has the data of the event. With --follow,\n" +
 			"print new events until the command is interrupted.\n\n" +
@@ -87,15 +88,43 @@ func (a *app) events(ctx context.Context, f eventFlags, tailed bool) error {
 		return a.followEvents(ctx, q)
 	case f.tail > 0:
 		q.Set("newest", "true")
-		return eventsListed.show(ctx, a, q, f.tail)
+		f.limit = f.tail
+	}
+	if err := a.checkAbout(ctx, q); err != nil {
+		return err
 	}
 	return eventsListed.show(ctx, a, q, f.limit)
+}
+
+// checkAbout returns an error if a filter names a machine, a project or an environment that does not exist, and no event is
+// about it: a misspelled name must not look like a machine to which nothing has happened.
+func (a *app) checkAbout(ctx context.Context, q url.Values) error {
+	for _, filter := range []string{"machine", "project", "environment"} {
+		name := q.Get(filter)
+		if name == "" {
+			continue
+		}
+		var found json.RawMessage
+		missing := a.read(ctx, client.Path(filter+"s", name), nil, &found)
+		if missing == nil || asFailure(missing).code != exitMissing {
+			continue
+		}
+		var about explain.List[explain.Event]
+		if err := a.read(ctx, client.Path("events"), query(filter, name, "limit", "1", "newest", "true"), &about); err == nil &&
+			len(about.Items) == 0 {
+			return missing
+		}
+	}
+	return nil
 }
 
 // instant returns the time of a flag as the API takes it: a time in RFC 3339, or a duration before now. Empty text stays
 // empty.
 func instant(flag, text string) (string, error) {
 	var ago lifetime
+	if at, ok := utcTime(text); ok {
+		return at.Format(time.RFC3339), nil
+	}
 	switch _, err := time.Parse(time.RFC3339, text); {
 	case text == "" || err == nil:
 		return text, nil

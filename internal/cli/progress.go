@@ -141,7 +141,7 @@ func (t tally) line(samples []sample) string {
 	add(t.skipped, "skipped")
 	add(t.cancelled, "cancelled")
 	add(t.waiting-t.blocked, "waiting")
-	add(t.blocked, "cannot start: "+t.reason.Text())
+	add(t.blocked, waitText(t.reason))
 	return strings.Join(parts, " · ")
 }
 
@@ -176,4 +176,12 @@ func bar(columns, part, total int) string {
 	}
 	filled := columns * part / total
 	return strings.Repeat("█", filled) + strings.Repeat("·", columns-filled)
+}
+
+// waitText follows a number of machines that cannot start now.
+func waitText(reason domain.PartReason) string {
+	if reason == domain.NextWave {
+		return "wait for the next wave"
+	}
+	return "cannot start: " + reason.Text()
 }
