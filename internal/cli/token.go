@@ -10,6 +10,7 @@ import (
 	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/server"
 )
 
@@ -233,6 +234,16 @@ func tokenListVerb(a *app) *cobra.Command {
 	return cmd
 }
 
+// printRefused says how many machines a revoked join token concerns. The token is revoked, so an error of reading it changes
+// nothing.
+func (a *app) printRefused(ctx context.Context, id string) {
+	var t explain.Token
+	if err := a.read(ctx, client.Path("tokens", id), nil, &t); err == nil && t.Machines > 0 {
+		a.info("%s joined with it: their agents are refused from now on, until they are started with another join token",
+			plural(t.Machines, "machine"))
+	}
+}
+
 func tokenRevokeVerb(a *app) *cobra.Command {
 	return verb{
 		exits: writeExits(exits{exitMissing: "a token does not exist", exitConflict: "two tokens have the name"}),
@@ -246,7 +257,11 @@ func tokenRevokeVerb(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.wrote(written, "token "+id+" is revoked")
+				if err := a.wrote(written, "token "+id+" is revoked"); err != nil || a.structured() {
+					return err
+				}
+				a.printRefused(ctx, id)
+				return nil
 			})
 		},
 	}.command()
