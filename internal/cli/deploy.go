@@ -173,3 +173,11 @@ func (l *lifetimeFlags) body(pairs map[string]any) (map[string]any, error) {
 	}
 	return pairs, nil
 }
+
+// untilText names the end in the body of a request; empty if it has none.
+func untilText(body map[string]any) string {
+	if until, ok := body["until"].(*time.Time); ok && until != nil {
+		return " until " + until.Format(time.RFC3339)
+	}
+	return ""
+}

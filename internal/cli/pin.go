@@ -31,7 +31,7 @@ func pinVerb(a *app) *cobra.Command {
 				return err
 			}
 			return a.postPrinting(ctx, yes, client.Path("pins"), body,
-				"project "+args[0]+" is pinned to "+args[1]+" in "+environment)
+				"project "+args[0]+" is pinned to "+args[1]+" in "+environment+untilText(body))
 		},
 	}.command()
 	environmentFlag(cmd, &environment, "in", "`ENVIRONMENT` to pin")
@@ -92,7 +92,8 @@ func holdVerb(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.wrote(written, "machine "+args[0]+" is held for "+project+pick(unchanged(written), "", replaced))
+			return a.wrote(written, "machine "+args[0]+" is held for "+project+untilText(body)+
+				pick(unchanged(written), "", replaced))
 		},
 	}.command()
 	cmd.Flags().StringVarP(&project, "project", "p", "", "`PROJECT` to hold on the machine; default: the only project")
