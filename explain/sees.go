@@ -37,6 +37,7 @@ func (m *Machine) limit(s Sees) bool {
 	m.Installed = slices.DeleteFunc(m.Installed, func(i Installed) bool { return !s.may(i.Project, m.Environment) })
 	m.Wanted = slices.DeleteFunc(m.Wanted, func(w Wanted) bool { return !s.may(w.Project, m.Environment) })
 	m.Rolling = slices.DeleteFunc(m.Rolling, func(r Rolling) bool { return !s.may(r.Project, m.Environment) })
+	m.PolicyToken = "" // tokens are listed only for readers who may read everything
 	return s.may("", m.Environment)
 }
 
