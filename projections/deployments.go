@@ -55,27 +55,6 @@ type Deployment struct {
 	waves     waves
 }
 
-// Acceptance is a person's decision to want the release of a deployment that did not succeed.
-type Acceptance struct {
-	Time   time.Time
-	Reason string // may be empty
-	domain.Origin
-}
-
-// good reports whether the deployment succeeded, or a person accepted it.
-func (d *Deployment) good() bool { return d.State == domain.DeploymentSucceeded || d.Accepted != nil }
-
-// WantedFrom returns the time at which the deployment made its release the wanted one; zero if it did not.
-func (d *Deployment) WantedFrom() time.Time {
-	switch {
-	case d.Accepted != nil:
-		return d.Accepted.Time
-	case d.State == domain.DeploymentSucceeded:
-		return d.EndedTime
-	}
-	return time.Time{}
-}
-
 // Part is one machine's share of a deployment.
 type Part struct {
 	Deployment *Deployment `cbor:"-"`
@@ -173,55 +152,6 @@ func (d *Deployment) HasUnclaimed() bool {
 
 // OpenParts counts the parts that have not ended.
 func (d *Deployment) OpenParts() int { return d.open }
-
-// countEnded counts an ended part.
-func (d *Deployment) countEnded(part *Part) {
-	failed := d.countsAsFailure(part)
-	if failed {
-		d.failures++
-	}
-	if part.State == domain.PartSucceeded {
-		d.succeeded++
-	}
-	if failed && part.State == domain.PartSkipped {
-		d.missed++
-	}
-	if part.Wave > 0 {
-		d.waves.leaves(part, part.Wave == d.Wave, failed)
-	}
-}
-
-// countsAsFailure reports whether an ended part counts against a limit on failures. A lost part does (law 27). A skipped
-// part does if maxFailures is set and the deployment must reach each machine, unless a person holds the machine.
-func (d *Deployment) countsAsFailure(part *Part) bool {
-	switch part.State {
-	case domain.PartFailed, domain.PartLost:
-		return true
-	case domain.PartSkipped:
-		return d.Facts.MaxFailures != nil && d.Facts.Unavailable == domain.FailUnavailable &&
-			part.Reason != domain.MachineIsHeld
-	}
-	return false
-}
-
-// Failures counts the parts that count against maxFailures or stopAfterFailures.
-func (d *Deployment) Failures() int { return d.failures }
-
-// TooManyFailed reports whether so many parts failed that no further part may start, and why. With waves, a percentage is
-// one of the machines that have their turn by the end of the current wave: a bad release does not use up the failures that
-// the whole deployment may have.
-func (d *Deployment) TooManyFailed() (reason domain.PartReason, stopped bool) {
-	switch limit := d.Facts.MaxFailures; {
-	case limit != nil && (d.failures > limit.Of(len(d.Order)) || d.failures-d.missed > limit.Of(d.WaveSize())):
-		return domain.MaxFailuresPassed, true
-	case d.waveFailed():
-		return domain.WaveFailed, true
-	case limit != nil:
-		return "", false
-	default:
-		return domain.TooManyFailures, d.Facts.StopAfterFailures > 0 && d.failures >= d.Facts.StopAfterFailures
-	}
-}
 
 // OpenDeployments returns all deployments that have not ended, including those of deleted projects, in queue order.
 func (v *View) OpenDeployments() []*Deployment { return v.open }
@@ -487,22 +417,6 @@ func (v *View) foldDeployment(f Fact) {
 	}
 }
 
-// accept folds that a person accepted a deployment. Everything is then as after a deployment that succeeded with failures.
-func (v *View) accept(e domain.DeploymentAccepted, f Fact) {
-	d := v.Deployments[e.Deployment]
-	if d == nil || d.orphaned || d.good() {
-		return
-	}
-	if s := d.Project.Environments[d.Environment]; s == nil || !s.Accepted(d.ID) {
-		return // it has not ended, or its environment was deleted
-	}
-	d.Accepted = &Acceptance{Time: f.Time, Reason: e.Reason, Origin: e.Origin}
-	v.liftOlderHolds(d)
-	v.countTolerated(d)
-	d.confirmWanted(f.Position)
-	v.settleEnvironment(d.Project, d.Environment)
-}
-
 // kill records that a person asked to stop the parts that are claimed at this position. The first request counts: its
 // sender is the one that the agent reports.
 func (v *View) kill(d *Deployment, e domain.DeploymentCancelled, f Fact) {
@@ -585,38 +499,6 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 		v.settleNamed(p, d)
 	}
 	v.retain(d)
-}
-
-// countTolerated counts the parts that failed within maxFailures, or in a deployment that a person accepted, as the first
-// attempts of the automatic retries: the machines have no hold, and the release is wanted there. A repair that failed
-// since continues the deployment, so its part counts instead.
-func (v *View) countTolerated(d *Deployment) {
-	if d.orphaned || d.Accepted == nil && (d.Facts.MaxFailures == nil || d.State != domain.DeploymentSucceeded) {
-		return
-	}
-	for _, name := range d.Order {
-		m := v.known(name)
-		if !d.Parts[name].IsFor(m) {
-			continue
-		}
-		last := m.installed(d.Project.Name).Last
-		if last == nil || last.Deployment != d && last.Deployment.Facts.RetryOf != d.ID || last.Instance != m.Instance {
-			continue // something else decides what the machine has
-		}
-		late := v.Actual(d.Project, m) == d.Release && !v.Dirty(d.Project, m) // its success arrived after it was declared lost
-		if (last.State == domain.PartFailed || last.State == domain.PartLost) && !late {
-			m.countAttempt(d.Project, last, last.EndedAt)
-		}
-	}
-}
-
-// confirmWanted records that an environment-wide deployment that succeeded or was accepted says what the environment
-// wants, even if it wanted that before: a machine that was unknown meanwhile may have something else, after a rollback for
-// example.
-func (d *Deployment) confirmWanted(at eventlog.Position) {
-	if d.good() && !d.orphaned {
-		d.Project.WantedSince[d.Environment] = at
-	}
 }
 
 // without returns the list without d, or nil if nothing is left.

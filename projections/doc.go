@@ -34,6 +34,9 @@
 //	record.go          everything under one machine name: the current machine and its open parts
 //	releases.go        projects, releases and pins
 //	deployments.go     deployments and their parts: queued, released, withdrawn, ended
+//	failures.go        which parts count as failures, and when they stop a deployment
+//	waves.go           the waves in which a deployment proceeds
+//	acceptance.go      deployments whose release is wanted although parts failed
 //	parts.go           claims and ends of parts, and their effect on the machine
 //	verify.go          parts whose machine must stay healthy after the success
 //	claim_check.go     the ordered rules that decide whether a claim counts
