@@ -213,7 +213,7 @@ func TestFiltersReachTheWholeLog(t *testing.T) {
 	for range 210 {
 		events := make([]eventlog.Event, 100)
 		for i := range events {
-			events[i] = eventlog.Event{ID: uuid.New(), Type: "machine.enabled/v1", Data: []byte(`{}`)}
+			events[i] = eventlog.Event{ID: uuid.New(), Type: "machine.enabled/v1", Time: time.Now(), Data: []byte(`{}`)}
 		}
 		_, err := f.log.Append(t.Context(), "machine/"+uuid.NewString(), eventlog.NoStream, events...)
 		require.NoError(t, err)
@@ -238,6 +238,8 @@ func TestFiltersReachTheWholeLog(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "environment/last", list.Items[1].Stream)
 
+	defined.Since = time.Now().Add(-time.Hour)
+	require.Len(t, f.filtered(query.EventQuery{Limit: 500, Filter: defined}), 3, "all events are newer")
 	defined.Since = time.Now().Add(time.Hour)
 	require.Empty(t, f.filtered(query.EventQuery{Limit: 500, Filter: defined}))
 }
