@@ -263,7 +263,7 @@ func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 	created := c.release(p)
 	if old := p.Releases[c.Version]; old != nil {
 		if other := old.differences(created); len(other) > 0 {
-			return nil, conflict("release %s of project %s already exists with other content: %s", c.Version, c.Project, joinAnd(other)).
+			return nil, conflict("release %s of project %s already exists with other content: %s", c.Version, c.Project, Enumerate(other, "and")).
 				hint("releases are immutable: create another version")
 		}
 		return nil, p.checkNotRetired(c.Version)

@@ -127,12 +127,3 @@ func sameOf(a, b map[string]Values, kind func(Values) string) bool {
 	}
 	return true
 }
-
-// joinAnd joins words for a sentence: "steps, notes and commit".
-func joinAnd(words []string) string {
-	last := len(words) - 1
-	if last < 1 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:last], ", ") + " and " + words[last]
-}

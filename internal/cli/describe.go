@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 )
 
@@ -76,7 +77,7 @@ func checkPartState(k kind, state string) error {
 	case k.name != deploymentKind.name:
 		return usage("--state requires a deployment, such as `drover describe deployment ID --state failed`")
 	case !slices.Contains(partStates, state):
-		return usage("unknown state %s: use %s", quoted(state), enumerate(partStates, "or"))
+		return usage("unknown state %s: use %s", quoted(state), domain.Enumerate(partStates, "or"))
 	}
 	return nil
 }

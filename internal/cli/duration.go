@@ -5,7 +5,6 @@ import (
 	"math"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -57,13 +56,8 @@ type past string
 
 // Set parses a position such as "#12" or "12", a time, or a duration such as "10m" for ten minutes ago.
 func (p *past) Set(text string) error {
-	var ago lifetime
-	if ago.Set(text) == nil && ago >= 0 && strings.ContainsAny(text, "dhmsnu") {
-		*p = past(time.Now().Add(-time.Duration(ago)).UTC().Format(time.RFC3339Nano))
-		return nil
-	}
-	if at, ok := utcTime(text); ok {
-		*p = past(at.Format(time.RFC3339))
+	if at, ok := moment(text); ok {
+		*p = past(at)
 		return nil
 	}
 	*p = past(position(text)) // the server rejects what it does not understand
@@ -73,14 +67,22 @@ func (p *past) Set(text string) error {
 // String returns the value.
 func (p *past) String() string { return string(*p) }
 
-// utcTime parses a time in UTC as `drover events` prints it: with the date, and perhaps without the seconds or the time.
-func utcTime(text string) (time.Time, bool) {
+// moment returns a time in RFC 3339 for a text that means one: such a time, a duration before now such as 10m, or a time in
+// UTC as `drover events` prints it, perhaps without the seconds or without the time of day.
+func moment(text string) (at string, ok bool) {
+	if _, err := time.Parse(time.RFC3339, text); err == nil {
+		return text, true
+	}
 	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", time.DateOnly} {
-		if at, err := time.Parse(layout, text); err == nil {
-			return at, true
+		if utc, err := time.Parse(layout, text); err == nil {
+			return utc.Format(time.RFC3339), true
 		}
 	}
-	return time.Time{}, false
+	var ago lifetime
+	if ago.Set(text) != nil || ago <= 0 { // 0 is a position
+		return "", false
+	}
+	return time.Now().Add(-time.Duration(ago)).UTC().Format(time.RFC3339Nano), true
 }
 
 // Type describes the value.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -99,40 +98,20 @@ func (a *app) events(ctx context.Context, f eventFlags, tailed bool) error {
 // checkAbout returns an error if a filter names a machine, a project or an environment that does not exist, and no event is
 // about it: a misspelled name must not look like a machine to which nothing has happened.
 func (a *app) checkAbout(ctx context.Context, q url.Values) error {
-	for _, filter := range []string{"machine", "project", "environment"} {
-		name := q.Get(filter)
-		if name == "" {
-			continue
-		}
-		var found json.RawMessage
-		missing := a.read(ctx, client.Path(filter+"s", name), nil, &found)
-		if missing == nil || asFailure(missing).code != exitMissing {
-			continue
-		}
+	return a.checkNames(ctx, q, []string{"machine", "project", "environment"}, func(filter string) bool {
 		var about explain.List[explain.Event]
-		if err := a.read(ctx, client.Path("events"), query(filter, name, "limit", "1", "newest", "true"), &about); err == nil &&
-			len(about.Items) == 0 {
-			return missing
-		}
-	}
-	return nil
+		err := a.read(ctx, client.Path("events"), query(filter, q.Get(filter), "limit", "1", "newest", "true"), &about)
+		return err != nil || len(about.Items) > 0
+	})
 }
 
-// instant returns the time of a flag as the API takes it: a time in RFC 3339, or a duration before now. Empty text stays
-// empty.
+// instant returns the time of a flag as the API takes it. Empty text stays empty.
 func instant(flag, text string) (string, error) {
-	var ago lifetime
-	if at, ok := utcTime(text); ok {
-		return at.Format(time.RFC3339), nil
+	if at, ok := moment(text); ok || text == "" {
+		return at, nil
 	}
-	switch _, err := time.Parse(time.RFC3339, text); {
-	case text == "" || err == nil:
-		return text, nil
-	case ago.Set(text) != nil || ago < 0:
-		return "", usage("invalid --%s %.40q: use a time such as 2026-01-02T15:04:05Z, or a duration such as 1h for an hour ago",
-			flag, text)
-	}
-	return time.Now().Add(-time.Duration(ago)).UTC().Format(time.RFC3339Nano), nil
+	return "", usage("invalid --%s %.40q: use a time such as 2026-01-02T15:04:05Z, or a duration such as 1h for an hour ago",
+		flag, text)
 }
 
 // eventsListed prints lists of events.

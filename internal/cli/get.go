@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 func getVerb(a *app) *cobra.Command {
@@ -83,22 +84,32 @@ func getVerb(a *app) *cobra.Command {
 // checkFilters returns an error if a filter names a project, an environment or a role that does not exist, and nothing
 // matches it. A deleted project can still have deployments. A role exists if a machine has it.
 func (a *app) checkFilters(ctx context.Context, k kind, q url.Values) error {
-	for _, filter := range []string{"project", "environment"} {
+	err := a.checkNames(ctx, q, []string{"project", "environment"}, func(string) bool {
+		matching, err := k.fetchList(ctx, a, maps.Clone(q), 1)
+		return err == nil && len(matching.items) > 0
+	})
+	if err != nil {
+		return err
+	}
+	if role := q.Get("role"); role != "" {
+		return a.checkRole(ctx, role)
+	}
+	return nil
+}
+
+// checkNames returns an error if one of the filters names a resource that does not exist, unless known reports that there is
+// something about it anyway.
+func (a *app) checkNames(ctx context.Context, q url.Values, filters []string, known func(filter string) bool) error {
+	for _, filter := range filters {
 		name := q.Get(filter)
 		if name == "" {
 			continue
 		}
 		var found json.RawMessage
 		missing := a.read(ctx, client.Path(filter+"s", name), nil, &found)
-		if missing == nil || asFailure(missing).code != exitMissing {
-			continue
-		}
-		if matching, err := k.fetchList(ctx, a, maps.Clone(q), 1); err != nil || len(matching.items) == 0 {
+		if missing != nil && asFailure(missing).code == exitMissing && !known(filter) {
 			return missing
 		}
-	}
-	if role := q.Get("role"); role != "" {
-		return a.checkRole(ctx, role)
 	}
 	return nil
 }
@@ -169,7 +180,7 @@ func (k kind) accepts(given map[string]string) error {
 				others = append(others, other.plural)
 			}
 		}
-		return usage("--%s does not filter %s, only %s", flag, k.plural, enumerate(others, "and"))
+		return usage("--%s does not filter %s, only %s", flag, k.plural, domain.Enumerate(others, "and"))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/resource/strictyaml"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 )
 
@@ -86,7 +87,7 @@ func findKind(word string, accepted func(kind) bool) (kind, error) {
 		}
 	}
 	f := &failure{code: exitUsage, kind: "usage", text: "unknown kind " + quoted(word),
-		hint: "use " + enumerate(known, "or")}
+		hint: "use " + domain.Enumerate(known, "or")}
 	if best := strictyaml.Nearest(word, known); best != "" {
 		f.hint = "did you mean " + quoted(best) + "?"
 	}

@@ -36,7 +36,7 @@ func (a *app) nextSteps(ctx context.Context, d explain.Deployment) string {
 			add("rollback "+d.Project+" --to "+d.Environment, "deploys "+releaseOf(effects))
 		}
 	}
-	return enumerate(steps, "and")
+	return domain.Enumerate(steps, "and")
 }
 
 // hasOutput returns a function that reports whether the first machine of a group of failures has started the deployment.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 )
 
@@ -32,7 +33,7 @@ func checkFormat(format, from string) error {
 	if from == "-o" {
 		wrong = "invalid -o"
 	}
-	return usage("%s %s: use %s", wrong, quoted(format), enumerate(formats, "or"))
+	return usage("%s %s: use %s", wrong, quoted(format), domain.Enumerate(formats, "or"))
 }
 
 // structured reports whether the output is for programs.

@@ -168,15 +168,6 @@ func (a *app) info(format string, args ...any) {
 	}
 }
 
-// enumerate joins words for a sentence: enumerate([a b c], "or") returns "a, b or c".
-func enumerate(words []string, conjunction string) string {
-	last := len(words) - 1
-	if last < 1 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]
-}
-
 // plural returns a number with its noun: "1 machine", "3 machines".
 func plural(n int, word string) string {
 	if n == 1 {
