@@ -67,7 +67,7 @@ func (w Waves) check(pause Duration) *Rejection {
 	case len(w) > MaxWaves:
 		return invalid("more than %d waves", MaxWaves).hint("use larger waves")
 	case pause < 0 || pause > MaxWavePause:
-		return invalid("invalid wavePause %s", pause).hint("use 0s to %s", MaxWavePause)
+		return invalid("invalid pause %s between two waves", pause).hint("use 0s to 24h")
 	}
 	largest := map[bool]int{} // by Amount.Percent
 	for _, a := range w {

@@ -74,6 +74,10 @@ func ValueHint(flag *pflag.Flag) string {
 		return "use a duration, such as 30s, 10m or 24h"
 	case "bool":
 		return "use true or false"
+	case "NUMBER": // of machines, in the command line
+		return "use a whole number such as 16, or a percentage such as 25%"
+	case "SIZES":
+		return "use the sizes of the waves, such as 1,10%,50%"
 	}
 	return "use a " + flag.Value.Type()
 }
